@@ -1,0 +1,1 @@
+/* Shared by every kernel; stands first in each program. */

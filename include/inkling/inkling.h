@@ -1,0 +1,361 @@
+/* Inkling: train and use small convolutional networks on any OpenCL device.
+ *
+ * The library has five things: a device (where kernels run), a data set (images as bytes, labels), a model
+ * (a list of layers and their weights, in host memory), training and evaluation (a model, on a device, over a
+ * data set), and pictures (PNG in, digit out). A program opens a device, loads data, builds or loads a model,
+ * and calls ink_train(), ink_evaluate() or ink_predict(). The README has a complete one.
+ *
+ * Rules said once:
+ *  - A function that can fail returns ink_status, 0 (INK_OK) on success. ink_last_error() then tells, for the
+ *    calling thread, what failed, on which file or field, and what to do about it.
+ *  - Results go through the last pointer parameter. On failure it is left as it was.
+ *  - ink_x_destroy(&x) takes a pointer to the handle, does nothing for NULL, and sets the handle to NULL.
+ *  - Parameter structs are open; a zeroed struct means the defaults given beside each field.
+ *  - Strings given to the library are copied; strings got from it live as long as the handle they came from.
+ *  - Images are NHWC: sample, row, column, channel, the channel varying fastest. Convolution weights are HWIO:
+ *    filter row, filter column, input channel, filter. Dense weights are [inputs][units].
+ *  - Handles are not locked: use one from one thread at a time. Different handles may be used side by side.
+ *  - The library never prints and never exits; what it has to tell goes to the callback of ink_set_log().
+ */
+#ifndef INKLING_H
+#define INKLING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define INK_API __attribute__((visibility("default")))
+#else
+#define INK_API
+#endif
+
+/* ------------------------------------------------------------------ status */
+
+typedef enum ink_status {
+    INK_OK = 0,
+    INK_ERROR_ARGUMENT,    /* a parameter or option is out of its range */
+    INK_ERROR_MEMORY,      /* host or device memory ran out */
+    INK_ERROR_FILE,        /* a file could not be opened, read or written */
+    INK_ERROR_FORMAT,      /* a file's content is not what it should be */
+    INK_ERROR_SHAPE,       /* shapes do not fit: layer to layer, or model to data */
+    INK_ERROR_NO_DEVICE,   /* no OpenCL device, or none that fits the selector */
+    INK_ERROR_DEVICE,      /* an OpenCL call failed */
+    INK_ERROR_BUILD,       /* an OpenCL program did not build */
+    INK_ERROR_UNSUPPORTED, /* known, but not possible on this device or in this build */
+} ink_status;
+
+/* What went wrong in the last failed call of this thread; "" if nothing did. Valid until this thread's next failure. */
+INK_API const char *ink_last_error(void);
+
+/* The name of a status in words, for example "shape mismatch". */
+INK_API const char *ink_status_text(ink_status status);
+
+typedef enum ink_log_level { INK_LOG_DEBUG, INK_LOG_INFO, INK_LOG_WARNING } ink_log_level;
+
+/* Receives one line of text without a newline. */
+typedef void (*ink_log_function)(ink_log_level level, const char *text, void *user);
+
+/* Sets the process-wide log callback; NULL (the default) drops every line. Call it before other threads use the library. */
+INK_API void ink_set_log(ink_log_function function, void *user);
+
+/* The library's version, for example "0.1.0". */
+INK_API const char *ink_version(void);
+
+/* ----------------------------------------------------------------- devices */
+
+typedef enum ink_device_type { INK_DEVICE_GPU, INK_DEVICE_ACCELERATOR, INK_DEVICE_CPU } ink_device_type;
+
+/* What a device says of itself. */
+struct ink_device_info {
+    int index;                  /* its number for a selector, counted over all platforms */
+    ink_device_type type;
+    char platform[128];         /* CL_PLATFORM_NAME */
+    char name[128];             /* CL_DEVICE_NAME */
+    char driver[64];            /* CL_DRIVER_VERSION */
+    char version[64];           /* CL_DEVICE_VERSION, for example "OpenCL 1.2 pocl" */
+    unsigned compute_units;
+    uint64_t memory_bytes;      /* global memory */
+    uint64_t max_alloc_bytes;   /* largest single buffer */
+    uint64_t local_bytes;       /* local memory of a work-group */
+    size_t max_work_group;      /* work-items in a work-group at most */
+    bool usable;                /* false: it failed its probe; why[] says how */
+    bool picked;                /* the one ink_device_open(NULL) would take */
+    char why[160];              /* why it is picked, passed over, or not usable */
+};
+
+/* Lists every OpenCL device, and platforms without any as log lines. *devices is freed with free(). A machine
+ * without OpenCL gives INK_OK and *count = 0. */
+INK_API ink_status ink_device_list(struct ink_device_info **devices, size_t *count);
+
+typedef struct ink_device ink_device;
+
+/* Opens a device with its own context and queue. selector: NULL or "" picks GPU before accelerator before CPU;
+ * "gpu", "cpu" or "accelerator" the first of a type; digits an index of ink_device_list(); any other text the
+ * first device whose name or platform contains it, ignoring case. INK_ERROR_NO_DEVICE says what to install. */
+INK_API ink_status ink_device_open(const char *selector, ink_device **device);
+
+/* Destroy every plan, trainer and evaluation that uses the device first. */
+INK_API void ink_device_destroy(ink_device **device);
+
+INK_API const struct ink_device_info *ink_device_get_info(const ink_device *device);
+
+/* --------------------------------------------------------------- data sets */
+
+/* Height, width and channels of one sample. */
+struct ink_shape {
+    int height, width, channels;
+};
+
+/* Labelled images in host memory: one byte a value, 0 to 255, read by networks as value / 255. */
+typedef struct ink_dataset ink_dataset;
+
+typedef enum ink_split { INK_TRAIN, INK_TEST } ink_split;
+
+/* The folder with MNIST-format files to use: folder itself when not NULL, else $INKLING_DATA, the installed data
+ * folder, data/mnist beside the sources the library was built from; the first that holds the files. Written to
+ * path (of size bytes). INK_ERROR_FILE lists the folders tried. */
+INK_API ink_status ink_dataset_find(const char *folder, char *path, size_t size);
+
+/* Loads images and labels of a split from a folder with the four MNIST files
+ * {train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or with .gz. Classes are counted from the labels
+ * (at least 2). limit: at most so many samples, the first ones; 0 means all. */
+INK_API ink_status ink_dataset_load(const char *folder, ink_split split, size_t limit, ink_dataset **dataset);
+
+/* Copies count images of the given shape, [count][height][width][channels], and their labels, each below classes. */
+INK_API ink_status ink_dataset_create(const uint8_t *images, const uint8_t *labels, size_t count,
+                                      struct ink_shape shape, int classes, ink_dataset **dataset);
+INK_API void ink_dataset_destroy(ink_dataset **dataset);
+
+INK_API size_t ink_dataset_count(const ink_dataset *dataset);
+INK_API int ink_dataset_classes(const ink_dataset *dataset);
+INK_API struct ink_shape ink_dataset_shape(const ink_dataset *dataset);
+/* Sample i: height * width * channels bytes inside the data set. i below ink_dataset_count(). */
+INK_API const uint8_t *ink_dataset_image(const ink_dataset *dataset, size_t i);
+INK_API int ink_dataset_label(const ink_dataset *dataset, size_t i);
+
+/* ---------------------------------------------------------------- pictures */
+
+/* A picture of 8 bits a value: 1 channel (grey) or 3 (RGB), rows from the top, tightly packed. pixels is freed
+ * with free(). */
+struct ink_picture {
+    int width, height, channels;
+    uint8_t *pixels;
+};
+
+/* Reads a PNG of any colour type and depth as grey; transparent parts lie on white. Refuses files over 64 MiB
+ * and pictures over 16384 pixels a side. */
+INK_API ink_status ink_picture_read_png(const char *path, struct ink_picture *picture);
+
+/* Turns a grey picture of any size, dark on light or light on dark, into an image as MNIST has them: light ink on
+ * black, the ink's bounding box scaled to fit shape less a border of a seventh (20x20 in 28x28) keeping its
+ * proportions, its centre of mass in the middle. image holds height * width * channels bytes, the same value in
+ * every channel. INK_ERROR_FORMAT if the picture is blank. */
+INK_API ink_status ink_picture_to_image(const struct ink_picture *picture, struct ink_shape shape, uint8_t *image);
+
+/* ------------------------------------------------------------------ models */
+
+typedef enum ink_activation {
+    INK_NONE,
+    INK_RELU,       /* max(x, 0) */
+    INK_LEAKY_RELU, /* x > 0 ? x : slope * x */
+    INK_SIGMOID,    /* 1 / (1 + exp(-x)) */
+    INK_TANH,
+    INK_SOFTMAX,    /* over the channels of each pixel */
+} ink_activation;
+
+typedef enum ink_padding {
+    INK_VALID,      /* none: only places where the whole filter lies inside */
+    INK_SAME,       /* output size = ceil(input size / stride); the odd pixel goes to the bottom and right */
+    INK_EXPLICIT,   /* pad_top, pad_bottom, pad_left, pad_right */
+} ink_padding;
+
+/* How weights start; biases start at 0. Glorot and Bengio 2010, He et al. 2015; fans count the filter's area. */
+typedef enum ink_initialiser {
+    INK_GLOROT_UNIFORM, /* +-sqrt(6 / (fan_in + fan_out)) */
+    INK_GLOROT_NORMAL,  /* standard deviation sqrt(2 / (fan_in + fan_out)) */
+    INK_HE_UNIFORM,     /* +-sqrt(6 / fan_in) */
+    INK_HE_NORMAL,      /* standard deviation sqrt(2 / fan_in) */
+} ink_initialiser;
+
+/* One layer. op names it; a field that the op does not use must be zero.
+ *
+ *   op                    uses
+ *   "conv"                units (filters), filter_*, stride_*, padding, pad_*, dilation_*, groups, no_bias, activation, initialiser
+ *   "dense"               units, no_bias, activation, initialiser; a pixel grid is flattened first
+ *   "max_pool"            filter_* (the window), stride_*, padding, pad_*; padding never wins, ties go to the first
+ *   "average_pool"        the same; padding is not counted in the average
+ *   "global_average_pool" nothing; gives 1 x 1 x channels
+ *   "flatten"             nothing; gives 1 x 1 x (height * width * channels), in NHWC order
+ *   "activation"          activation, slope
+ *   "dropout"             rate; scales by 1 / (1 - rate) while training, does nothing after
+ *   "batch_norm"          momentum, epsilon, activation; over batch, rows and columns (Ioffe and Szegedy 2015)
+ *   "add"                 other; the sum of two outputs of the same shape; activation
+ */
+struct ink_layer {
+    const char *op;
+    const char *name;  /* NULL: op and a running number, for example "conv2" */
+    const char *input; /* name of the layer that feeds it, or "input"; NULL: the layer before */
+    const char *other; /* "add": the second layer that feeds it */
+    int units;                    /* 1 to 65536 */
+    int filter_height, filter_width;
+    int stride_height, stride_width;     /* 0: 1, or the window for pooling */
+    ink_padding padding;
+    int pad_top, pad_bottom, pad_left, pad_right; /* below the dilated filter's size */
+    int dilation_height, dilation_width; /* 0: 1 */
+    int groups;                          /* 0: 1; divides input channels and units */
+    bool no_bias;
+    ink_activation activation;
+    float slope;    /* leaky ReLU; 0: 0.01 */
+    float rate;     /* dropout: share of values dropped, 0 <= rate < 1 */
+    float momentum; /* batch norm: share of the old running statistics kept; 0: 0.9 */
+    float epsilon;  /* batch norm; 0: 1e-5 */
+    ink_initialiser initialiser;
+};
+
+/* Layers with weights, in host memory. */
+typedef struct ink_model ink_model;
+
+/* A model without layers for inputs of a shape. */
+INK_API ink_status ink_model_create(struct ink_shape input, ink_model **model);
+
+/* The reference model for inputs of a shape: three 3x3 convolutions with ReLU (32, 64, 64), 2x2 max pooling after
+ * the first two, flatten, dense 64 with ReLU, dense to classes with softmax. */
+INK_API ink_status ink_model_create_reference(struct ink_shape input, int classes, ink_model **model);
+
+/* Reads a model's text form: a line "input HxWxC", then a line a layer (see the README); '#' starts a comment. */
+INK_API ink_status ink_model_parse(const char *text, ink_model **model);
+INK_API void ink_model_destroy(ink_model **model);
+
+/* Appends a layer. Shapes are checked now; an error names the layer, and the model is as it was before. */
+INK_API ink_status ink_model_add(ink_model *model, const struct ink_layer *layer);
+
+/* The text form; ink_model_parse() reads it back to an equal model. */
+INK_API const char *ink_model_text(ink_model *model);
+
+INK_API struct ink_shape ink_model_input(const ink_model *model);
+INK_API struct ink_shape ink_model_output(const ink_model *model);
+/* Values of all weights and biases that training changes. */
+INK_API size_t ink_model_parameter_count(const ink_model *model);
+
+/* A layer as the model holds it, defaults filled in, for display. */
+struct ink_layer_info {
+    const char *op, *name;
+    char detail[96];             /* for example "64 3x3 relu" */
+    struct ink_shape output;
+    size_t parameters;
+    double flops;                /* floating-point operations of a forward pass of one sample, a multiply-add as 2 */
+};
+INK_API size_t ink_model_layer_count(const ink_model *model);
+INK_API ink_status ink_model_layer(const ink_model *model, size_t i, struct ink_layer_info *info);
+
+/* A tensor of the model: weights, biases, and batch norm's running statistics. data belongs to the model and may
+ * be read and written between calls. */
+struct ink_tensor {
+    char name[80];       /* "<layer>.weights", ".bias", ".gamma", ".beta", ".mean", ".variance" */
+    int rank;
+    int dims[4];         /* conv: HWIO; dense: [inputs][units]; others [channels] */
+    size_t count;
+    float *data;
+    bool trained;        /* false: a running statistic */
+};
+INK_API size_t ink_model_tensor_count(const ink_model *model);
+INK_API ink_status ink_model_tensor(ink_model *model, size_t i, struct ink_tensor *tensor);
+
+/* Draws every weight afresh from a seed: the same seed gives the same weights on every machine. */
+INK_API ink_status ink_model_initialise(ink_model *model, uint64_t seed);
+
+/* Safetensors, with the text form in the metadata. Written aside and renamed: a failed write leaves no file and
+ * harms no older one. An existing file that is not a model is replaced only if force. */
+INK_API ink_status ink_model_save(ink_model *model, const char *path, bool force);
+INK_API ink_status ink_model_load(const char *path, ink_model **model);
+
+/* ---------------------------------------------------------------- training */
+
+typedef enum ink_optimizer {
+    INK_ADAM,   /* Kingma and Ba 2015 */
+    INK_ADAMW,  /* Loshchilov and Hutter 2019: weight decay apart from the gradient */
+    INK_SGD,    /* with momentum, and Nesterov's form if asked */
+} ink_optimizer;
+
+/* Where training stands; handed to the callback. */
+struct ink_progress {
+    int epoch, epochs;         /* epoch counts from 1 */
+    size_t step, steps;        /* steps done in this epoch, of so many */
+    size_t seen, samples;      /* samples done in this epoch, of so many */
+    double loss, accuracy;     /* means over the samples of this epoch so far */
+    double seconds;            /* since the epoch began */
+    bool epoch_end;            /* true in the one call that ends an epoch; then: */
+    bool has_test;             /* a test set was given */
+    double test_loss, test_accuracy;
+};
+
+/* Called a few times a second and at the end of each epoch; the model's host tensors are current in the latter
+ * only. Returns false to stop after the step that runs. */
+typedef bool (*ink_progress_function)(const struct ink_progress *progress, void *user);
+
+struct ink_train_options {
+    int epochs;             /* 0: 5 */
+    int batch;              /* 0: 128; samples a step */
+    ink_optimizer optimizer;
+    float learning_rate;    /* 0: 0.001 for Adam and AdamW, 0.01 for SGD */
+    float momentum;         /* SGD; 0 means none */
+    bool nesterov;          /* SGD */
+    float beta1, beta2;     /* Adam, AdamW; 0: 0.9, 0.999 */
+    float epsilon;          /* Adam, AdamW; 0: 1e-7, as Keras has it */
+    float weight_decay;     /* AdamW: decoupled; SGD and Adam: added to the gradient; 0 means none */
+    float label_smoothing;  /* 0 <= s < 1: targets are (1 - s) * onehot + s / classes */
+    uint64_t seed;          /* order of samples and dropout; also the weights if initialise */
+    bool initialise;        /* draw the weights from seed first */
+    const char *algorithms; /* NULL: chosen for the device; else "op=name" with commas, for example "conv=im2col,dense=clblast" */
+    ink_progress_function progress; /* may be NULL */
+    void *user;
+};
+
+/* Over one data set. */
+struct ink_metrics {
+    size_t count, correct;
+    double loss;            /* mean sparse categorical cross-entropy */
+    double accuracy;        /* correct / count */
+    double accuracy_low, accuracy_high; /* 95 % interval of Wilson 1927 */
+};
+
+/* Trains model on device over train, in an order drawn from the seed for each epoch; the last batch of an epoch may
+ * be short. The model ends in the number of classes of the data set, with or without softmax; the loss is sparse
+ * categorical cross-entropy. test may be NULL; metrics (may be NULL) is of the last epoch's evaluation on test.
+ * *stopped (may be NULL): the callback stopped it; the model then has the weights of the last step. The same
+ * seed, device and inputs give the same bits. INK_ERROR_SHAPE if the data does not fit the model. */
+INK_API ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
+                             const struct ink_train_options *options, bool *stopped, struct ink_metrics *metrics);
+
+struct ink_evaluate_options {
+    int batch;              /* 0: 128 */
+    const char *algorithms; /* as for training */
+};
+
+/* Runs the model over a data set. probabilities (may be NULL): [count][classes], filled with softmax outputs. */
+INK_API ink_status ink_evaluate(ink_model *model, ink_device *device, const ink_dataset *dataset,
+                                const struct ink_evaluate_options *options, float *probabilities,
+                                struct ink_metrics *metrics);
+
+/* Classes of count images, [count][height][width][channels] bytes in the model's input shape.
+ * probabilities: [count][classes]. For many calls on one model use ink_predictor. */
+INK_API ink_status ink_predict(ink_model *model, ink_device *device, const uint8_t *images, size_t count,
+                               float *probabilities);
+
+/* A model made ready on a device: built once, then fast for every call. The model's weights are copied. */
+typedef struct ink_predictor ink_predictor;
+
+/* batch: images a launch, at most so many are run together; 0: 128. */
+INK_API ink_status ink_predictor_create(ink_model *model, ink_device *device, int batch, ink_predictor **predictor);
+INK_API void ink_predictor_destroy(ink_predictor **predictor);
+INK_API ink_status ink_predictor_run(ink_predictor *predictor, const uint8_t *images, size_t count, float *probabilities);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
