@@ -13,7 +13,9 @@ def c_string(text):
 
 *inputs, output = sys.argv[1:]
 with open(output, "w", encoding="utf-8") as out:
-    out.write('#include "device/source.h"\n\nconst struct ink_source ink_embedded_sources[] = {\n')
+    out.write('#include "device/source.h"\n\n')
+    out.write('#ifdef __GNUC__\n#pragma GCC diagnostic ignored "-Woverlength-strings"\n#endif\n\n')
+    out.write('const struct ink_source ink_embedded_sources[] = {\n')
     for path in inputs:
         with open(path, encoding="utf-8") as source:
             out.write('  {"%s",\n%s},\n' % (os.path.basename(path), c_string(source.read())))

@@ -192,6 +192,7 @@ typedef enum ink_initialiser {
  *   "global_average_pool" nothing; gives 1 x 1 x channels
  *   "flatten"             nothing; gives 1 x 1 x (height * width * channels), in NHWC order
  *   "activation"          activation, slope
+ *   "softmax"             nothing; over the channels of each pixel. activation = INK_SOFTMAX adds it as a layer
  *   "dropout"             rate; scales by 1 / (1 - rate) while training, does nothing after
  *   "batch_norm"          momentum, epsilon, activation; over batch, rows and columns (Ioffe and Szegedy 2015)
  *   "add"                 other; the sum of two outputs of the same shape; activation
@@ -210,7 +211,7 @@ struct ink_layer {
     int groups;                          /* 0: 1; divides input channels and units */
     bool no_bias;
     ink_activation activation;
-    float slope;    /* leaky ReLU; 0: 0.01 */
+    float slope;    /* leaky ReLU, wherever activation is used; 0: 0.01 */
     float rate;     /* dropout: share of values dropped, 0 <= rate < 1 */
     float momentum; /* batch norm: share of the old running statistics kept; 0: 0.9 */
     float epsilon;  /* batch norm; 0: 1e-5 */
@@ -302,13 +303,13 @@ struct ink_train_options {
     int epochs;             /* 0: 5 */
     int batch;              /* 0: 128; samples a step */
     ink_optimizer optimizer;
-    float learning_rate;    /* 0: 0.001 for Adam and AdamW, 0.01 for SGD */
-    float momentum;         /* SGD; 0 means none */
+    double learning_rate;   /* 0: 0.001 for Adam and AdamW, 0.01 for SGD */
+    double momentum;        /* SGD; 0 means none */
     bool nesterov;          /* SGD */
-    float beta1, beta2;     /* Adam, AdamW; 0: 0.9, 0.999 */
-    float epsilon;          /* Adam, AdamW; 0: 1e-7, as Keras has it */
-    float weight_decay;     /* AdamW: decoupled; SGD and Adam: added to the gradient; 0 means none */
-    float label_smoothing;  /* 0 <= s < 1: targets are (1 - s) * onehot + s / classes */
+    double beta1, beta2;    /* Adam, AdamW; 0: 0.9, 0.999 */
+    double epsilon;         /* Adam, AdamW; 0: 1e-7, as Keras has it */
+    double weight_decay;    /* AdamW: decoupled; SGD and Adam: added to the gradient; 0 means none */
+    double label_smoothing; /* 0 <= s < 1: targets are (1 - s) * onehot + s / classes */
     uint64_t seed;          /* order of samples and dropout; also the weights if initialise */
     bool initialise;        /* draw the weights from seed first */
     const char *algorithms; /* NULL: chosen for the device; else "op=name" with commas, for example "conv=im2col,dense=clblast" */

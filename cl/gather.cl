@@ -1,0 +1,16 @@
+/* A batch from the data set: x[s][i] = images[order[start + s]][i] / 255. Work-item (BLOCK values of a sample, sample s);
+ * BLOCK is 1 or a multiple of VW. */
+#ifdef KERNEL_gather
+KERNEL(gather)(__global const uchar *images, __global const uint *order, out_t x, int count, int start)
+{
+    int s = get_global_id(1), i = get_global_id(0) * BLOCK, end = min(i + BLOCK, count);
+    __global const uchar *from = images + (ulong)order[start + s] * count;
+    __global float *to = x + (long)s * count;
+#if BLOCK > 1
+    for (; i + VW <= end; i += VW)
+        STORE(CAT(convert_float, VW)(CAT(vload, VW)(0, from + i)) / 255.0f, to + i);
+#endif
+    for (; i < end; i++)
+        to[i] = (float)from[i] / 255.0f;
+}
+#endif

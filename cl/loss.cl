@@ -1,0 +1,55 @@
+/* Softmax and sparse categorical cross-entropy. Of a sample with logits z and label l, over CLASSES classes:
+ *   log_sum = log(sum exp(z[c] - max)),  p[c] = exp(z[c] - max - log_sum)
+ *   target[c] = (1 - SMOOTHING) * (c == l) + SMOOTHING / CLASSES
+ *   loss = sum target[c] * (log_sum - (z[c] - max))
+ *   dlogits[c] = (p[c] - target[c]) / n        (the gradient of the mean loss over the n samples)
+ * The prediction is the first class with the largest logit. An item is a sample.
+ */
+#ifdef KERNEL_loss
+#define TARGET(c) ((1.0f - SMOOTHING) * ((c) == label ? 1.0f : 0.0f) + SMOOTHING / CLASSES)
+
+ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uint *order, out_t losses, __global int *predictions,
+#if GRADIENT
+                   out_t dlogits,
+#endif
+#if PROBABILITIES
+                   out_t probabilities,
+#endif
+                   int start, int n)
+{
+    FOR_ITEMS(s, n) {
+        __global const float *z = logits + s * CLASSES;
+        int label = labels[order[start + s]], best = 0;
+        float top = z[0], sum = 0.0f;
+        for (int c = 1; c < CLASSES; c++)
+            if (z[c] > top) {
+                top = z[c];
+                best = c;
+            }
+        for (int c = 0; c < CLASSES; c++)
+            sum += exp(z[c] - top);
+        float log_sum = log(sum);
+        if (SMOOTHING == 0.0f)
+            losses[start + s] = log_sum - (z[label] - top);
+        else {
+            float loss = 0.0f;
+            for (int c = 0; c < CLASSES; c++)
+                loss += TARGET(c) * (log_sum - (z[c] - top));
+            losses[start + s] = loss;
+        }
+        predictions[start + s] = best;
+#if GRADIENT || PROBABILITIES
+        for (int c = 0; c < CLASSES; c++) {
+            float p = exp(z[c] - top) / sum;
+#if GRADIENT
+            dlogits[s * CLASSES + c] = (p - TARGET(c)) / n;
+#endif
+#if PROBABILITIES
+            probabilities[(long)(start + s) * CLASSES + c] = p;
+#endif
+        }
+#endif
+    }
+}
+#endif
+#undef TARGET

@@ -1,0 +1,126 @@
+/* Opening a device, its buffers and its programs; see device.h. */
+#include "device/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/list.h"
+
+ink_status ink_device_open(const char *selector, ink_device **out)
+{
+    struct ink_listed *listed;
+    size_t count, chosen;
+    INK_TRY(ink_devices_enumerate(&listed, &count));
+    ink_status status = ink_devices_select(listed, count, selector, &chosen);
+    struct ink_device *device = NULL;
+    if (status)
+        goto fail;
+    device = calloc(1, sizeof *device);
+    if (!device) {
+        status = ink_fail_memory(sizeof *device);
+        goto fail;
+    }
+    device->info = listed[chosen].info;
+    device->platform = listed[chosen].platform;
+    device->id = listed[chosen].id;
+    device->style = device->info.type == INK_DEVICE_CPU ? INK_STYLE_CPU : INK_STYLE_GPU;
+
+    cl_uint width = 0, align_bits = 0;
+    clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof width, &width, NULL);
+    clGetDeviceInfo(device->id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof align_bits, &align_bits, NULL);
+    device->vector_width = device->style == INK_STYLE_GPU ? 4 : width >= 16 ? 16 : width >= 8 ? 8 : 4;
+    device->align = align_bits / 8 > 64 ? align_bits / 8 : 64;
+
+    cl_int code;
+    cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0};
+    device->context = clCreateContext(properties, 1, &device->id, NULL, NULL, &code);
+    if ((status = ink_cl_check(device, code, "clCreateContext", "opening the device")))
+        goto fail;
+    device->queue = clCreateCommandQueue(device->context, device->id, 0, &code);
+    if ((status = ink_cl_check(device, code, "clCreateCommandQueue", "opening the device")))
+        goto fail;
+    free(listed);
+    *out = device;
+    return INK_OK;
+fail:
+    free(listed);
+    ink_device_destroy(&device);
+    return status;
+}
+
+void ink_device_destroy(ink_device **device)
+{
+    if (!device || !*device)
+        return;
+    if ((*device)->timer)
+        clReleaseCommandQueue((*device)->timer);
+    if ((*device)->queue)
+        clReleaseCommandQueue((*device)->queue);
+    if ((*device)->context)
+        clReleaseContext((*device)->context);
+    free(*device);
+    *device = NULL;
+}
+
+const struct ink_device_info *ink_device_get_info(const ink_device *device) { return &device->info; }
+
+ink_status ink_buffer_create(struct ink_device *device, size_t bytes, const char *what, cl_mem *buffer)
+{
+    cl_int code;
+    if (bytes + INK_SLACK > device->info.max_alloc_bytes)
+        return ink_fail(INK_ERROR_MEMORY, "%s needs a buffer of %zu bytes, and %s allows at most %llu; a smaller batch needs less", what, bytes,
+                        device->info.name, (unsigned long long)device->info.max_alloc_bytes);
+    cl_mem memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes + INK_SLACK, NULL, &code);
+    ink_status status = ink_cl_check(device, code, "clCreateBuffer", what);
+    if (!status)
+        *buffer = memory;
+    return status;
+}
+
+ink_status ink_buffer_write(struct ink_device *device, cl_mem buffer, size_t offset, const void *data, size_t bytes)
+{
+    if (!bytes)
+        return INK_OK;
+    return ink_cl_check(device, clEnqueueWriteBuffer(device->queue, buffer, CL_TRUE, offset, bytes, data, 0, NULL, NULL),
+                        "clEnqueueWriteBuffer", "copying to the device");
+}
+
+ink_status ink_buffer_read(struct ink_device *device, cl_mem buffer, size_t offset, void *data, size_t bytes)
+{
+    if (!bytes)
+        return INK_OK;
+    return ink_cl_check(device, clEnqueueReadBuffer(device->queue, buffer, CL_TRUE, offset, bytes, data, 0, NULL, NULL),
+                        "clEnqueueReadBuffer", "copying from the device");
+}
+
+ink_status ink_buffer_zero(struct ink_device *device, cl_mem buffer, size_t bytes)
+{
+    const cl_float zero = 0.0f;
+    if (!bytes)
+        return INK_OK;
+    return ink_cl_check(device, clEnqueueFillBuffer(device->queue, buffer, &zero, sizeof zero, 0, bytes, 0, NULL, NULL),
+                        "clEnqueueFillBuffer", "clearing a buffer");
+}
+
+ink_status ink_program_build(struct ink_device *device, const char *text, const char *options, cl_program *program)
+{
+    cl_int code;
+    cl_program built = clCreateProgramWithSource(device->context, 1, &text, NULL, &code);
+    INK_TRY(ink_cl_check(device, code, "clCreateProgramWithSource", "kernels"));
+    code = clBuildProgram(built, 1, &device->id, options, NULL, NULL);
+    if (code == CL_SUCCESS) {
+        *program = built;
+        return INK_OK;
+    }
+    size_t size = 0;
+    clGetProgramBuildInfo(built, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size);
+    char *log = calloc(size + 1, 1);
+    if (log && size)
+        clGetProgramBuildInfo(built, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL);
+    ink_fail(INK_ERROR_BUILD, "clBuildProgram failed with %s (%d) on %s (%s), options \"%s\"; its log:\n%.12000s", ink_cl_error(code), (int)code,
+             device->info.name, device->info.driver, options, log ? log : "");
+    free(log);
+    clReleaseProgram(built);
+    return INK_ERROR_BUILD;
+}

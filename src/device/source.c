@@ -1,0 +1,120 @@
+/* Finds OpenCL sources and resolves the includes between them; see source.h. */
+#include "device/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/file.h"
+
+enum { MAX_INCLUDED = 32, MAX_SOURCE = 1 << 20 };
+
+/* A growing text, and the files already in it. */
+struct text {
+    char *bytes;
+    size_t used, room;
+    const char *included[MAX_INCLUDED];
+    int included_count;
+};
+
+static ink_status append(struct text *text, const char *bytes, size_t count)
+{
+    if (text->used + count + 1 > text->room) {
+        size_t room = (text->used + count + 1) * 2;
+        char *larger = realloc(text->bytes, room);
+        if (!larger)
+            return ink_fail_memory(room);
+        text->bytes = larger;
+        text->room = room;
+    }
+    memcpy(text->bytes + text->used, bytes, count);
+    text->used += count;
+    text->bytes[text->used] = 0;
+    return INK_OK;
+}
+
+static ink_status append_line_directive(struct text *text, int line, const char *name)
+{
+    char directive[160];
+    int length = snprintf(directive, sizeof directive, "#line %d \"%s\"\n", line, name);
+    return append(text, directive, (size_t)length);
+}
+
+/* The text of one file; *owned is to be freed, NULL for an embedded one. */
+static ink_status read_source(const char *name, const char **content, char **owned)
+{
+    const char *folder = getenv("INKLING_CL_DIR");
+    if (folder && *folder) {
+        char path[4096];
+        size_t size;
+        unsigned char *data;
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path)
+            return ink_fail(INK_ERROR_FILE, "INKLING_CL_DIR: the folder's name is too long");
+        ink_status status = ink_file_read(path, MAX_SOURCE, &data, &size);
+        if (status)
+            return ink_fail_in(status, "INKLING_CL_DIR is set, and kernels are read from there");
+        *owned = (char *)data;
+        *content = *owned;
+        return INK_OK;
+    }
+    for (const struct ink_source *source = ink_embedded_sources; source->name; source++)
+        if (strcmp(source->name, name) == 0) {
+            *owned = NULL;
+            *content = source->text;
+            return INK_OK;
+        }
+    return ink_fail(INK_ERROR_FILE, "%s: no such kernel file in this build", name);
+}
+
+static ink_status append_source(struct text *text, const char *name)
+{
+    const char *content;
+    char *owned;
+    INK_TRY(read_source(name, &content, &owned));
+    ink_status status = append_line_directive(text, 1, name);
+    int line = 1;
+    for (const char *at = content, *next; *at && !status; at = next, line++) {
+        const char *end = strchr(at, '\n');
+        next = end ? end + 1 : at + strlen(at);
+        char inner[64];
+        if (sscanf(at, " # include \"%63[^\"\n]\"", inner) != 1) {
+            status = append(text, at, (size_t)(next - at));
+            continue;
+        }
+        bool seen = false;
+        for (int i = 0; i < text->included_count; i++)
+            seen |= strcmp(text->included[i], inner) == 0;
+        if (!seen && text->included_count == MAX_INCLUDED)
+            status = ink_fail(INK_ERROR_FORMAT, "%s:%d: more than %d files included", name, line, MAX_INCLUDED);
+        if (!seen && !status) {
+            char *copy = strdup(inner);
+            if (!copy) {
+                status = ink_fail_memory(strlen(inner) + 1);
+                continue;
+            }
+            text->included[text->included_count++] = copy;
+            status = append_source(text, inner);
+            if (status)
+                ink_fail_in(status, "included from %s:%d", name, line);
+        }
+        if (!status)
+            status = append_line_directive(text, line + 1, name);
+    }
+    free(owned);
+    if (!status && text->used && text->bytes[text->used - 1] != '\n')
+        status = append(text, "\n", 1);
+    return status;
+}
+
+ink_status ink_source_load(const char *name, char **text)
+{
+    struct text whole = {0};
+    ink_status status = append_source(&whole, name);
+    for (int i = 0; i < whole.included_count; i++)
+        free((char *)whole.included[i]);
+    if (status)
+        free(whole.bytes);
+    else
+        *text = whole.bytes;
+    return status;
+}

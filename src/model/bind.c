@@ -1,0 +1,271 @@
+/* Placing values, writing the program text, and binding arguments; see bind.h. */
+#include "model/bind.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/source.h"
+#include "tensor/arena.h"
+
+ink_status ink_bound_place(struct ink_bound *bound)
+{
+    const struct ink_launches *list = bound->list;
+    size_t values = (size_t)list->value_count;
+    struct ink_span *spans = calloc(values + 1, sizeof *spans);
+    bound->offsets = calloc(values + 1, sizeof *bound->offsets);
+    bound->instances = calloc((size_t)list->count + 1, sizeof *bound->instances);
+    bound->kernels = calloc((size_t)list->count + 1, sizeof(cl_kernel));
+    bound->buffers = calloc(values + 1, sizeof(cl_mem));
+    bound->owned = calloc(values + 1, sizeof(bool));
+    if (!spans || !bound->offsets || !bound->instances || !bound->kernels || !bound->buffers || !bound->owned) {
+        free(spans);
+        return ink_fail_memory(values * sizeof *spans);
+    }
+    for (size_t v = 0; v < values; v++)
+        spans[v].first = -1;
+    for (int i = 0; i < list->count; i++)
+        for (int a = 0; a < list->launches[i].argument_count; a++) {
+            const struct ink_argument *argument = &list->launches[i].arguments[a];
+            if (argument->kind > INK_ARG_UPDATE || list->values[argument->value].storage != INK_ARENA)
+                continue;
+            struct ink_span *span = &spans[argument->value];
+            span->bytes = ink_value_bytes(list, argument->value, bound->batch) + INK_SLACK;
+            span->last = i;
+            if (span->first < 0)
+                span->first = i;
+        }
+    for (size_t v = 0; v < values; v++)
+        if (list->values[v].pinned && list->values[v].storage == INK_ARENA)
+            spans[v] = (struct ink_span){ink_value_bytes(list, (ink_value)v, bound->batch) + INK_SLACK, 0, list->count, 0};
+    ink_status status = ink_arena_place(spans, values, bound->device->align, &bound->arena_bytes);
+    for (size_t v = 0; v < values && !status; v++)
+        bound->offsets[v] = list->values[v].storage == INK_ARENA ? spans[v].offset : list->values[v].offset;
+    free(spans);
+    return status;
+}
+
+/* A growing text; the first failure stays. */
+struct writer {
+    char *bytes;
+    size_t used, room;
+    ink_status status;
+};
+
+static void write_bytes(struct writer *writer, const char *bytes, size_t count)
+{
+    if (!writer->status && writer->used + count + 1 > writer->room) {
+        size_t room = 2 * (writer->used + count + 1);
+        char *larger = realloc(writer->bytes, room);
+        if (larger) {
+            writer->bytes = larger;
+            writer->room = room;
+        } else {
+            writer->status = ink_fail_memory(room);
+        }
+    }
+    if (writer->status)
+        return;
+    memcpy(writer->bytes + writer->used, bytes, count);
+    writer->used += count;
+    writer->bytes[writer->used] = 0;
+}
+
+static void write_text(struct writer *writer, const char *format, ...) INK_PRINTF(2, 3);
+static void write_text(struct writer *writer, const char *format, ...)
+{
+    char line[256];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    write_bytes(writer, line, (size_t)length);
+}
+
+static void write_source(struct writer *writer, const char *name)
+{
+    char *source;
+    if (writer->status)
+        return;
+    writer->status = ink_source_load(name, &source);
+    if (writer->status)
+        return;
+    write_bytes(writer, source, strlen(source));
+    free(source);
+}
+
+/* True if two launches are served by one copy of their source. */
+static bool same_instance(const struct ink_launch *a, const struct ink_launch *b)
+{
+    if (a->call || b->call || strcmp(a->source, b->source) != 0 || strcmp(a->kernel, b->kernel) != 0 || a->define_count != b->define_count)
+        return false;
+    for (int d = 0; d < a->define_count; d++)
+        if (strcmp(a->defines[d].name, b->defines[d].name) != 0 || strcmp(a->defines[d].text, b->defines[d].text) != 0)
+            return false;
+    return true;
+}
+
+/* The instance of an earlier launch that serves this one too, -1 if there is none. */
+static int find_instance(const struct ink_bound *bound, int last_list, int last_launch, const struct ink_launch *launch)
+{
+    for (int b = 0; b <= last_list; b++)
+        for (int i = 0; i < (b == last_list ? last_launch : bound[b].list->count); i++)
+            if (same_instance(&bound[b].list->launches[i], launch))
+                return bound[b].instances[i];
+    return -1;
+}
+
+ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width, char **text)
+{
+    struct writer writer = {0};
+    int instances = 0;
+    write_text(&writer, "#define VW %d\n", vector_width);
+    write_source(&writer, "common.cl");
+    for (int b = 0; b < count; b++)
+        for (int i = 0; i < bound[b].list->count; i++) {
+            const struct ink_launch *launch = &bound[b].list->launches[i];
+            if (launch->call)
+                continue;
+            int found = find_instance(bound, b, i, launch);
+            bound[b].instances[i] = found >= 0 ? found : instances;
+            if (found >= 0)
+                continue;
+            write_text(&writer, "#undef INSTANCE\n#define INSTANCE %d\n#define KERNEL_%s\n", instances++, launch->kernel);
+            for (int d = 0; d < launch->define_count; d++)
+                write_text(&writer, "#undef %s\n#define %s %s\n", launch->defines[d].name, launch->defines[d].name, launch->defines[d].text);
+            write_source(&writer, launch->source);
+            write_text(&writer, "#undef KERNEL_%s\n", launch->kernel);
+            for (int d = 0; d < launch->define_count; d++)
+                write_text(&writer, "#undef %s\n", launch->defines[d].name);
+        }
+    if (writer.status)
+        free(writer.bytes);
+    else
+        *text = writer.bytes;
+    return writer.status;
+}
+
+ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program)
+{
+    for (int i = 0; i < bound->list->count; i++) {
+        struct ink_launch *launch = &bound->list->launches[i];
+        char name[64];
+        cl_int code;
+        if (launch->call)
+            continue;
+        snprintf(name, sizeof name, "%s_%d", launch->kernel, bound->instances[i]);
+        bound->kernels[i] = clCreateKernel(program, name, &code);
+        INK_TRY(ink_cl_check(bound->device, code, "clCreateKernel", launch->label));
+        size_t group = 1, limit = 0;
+        for (int d = 0; d < 3; d++)
+            group *= launch->range[d].local ? launch->range[d].local : 1;
+        code = clGetKernelWorkGroupInfo(bound->kernels[i], bound->device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof limit, &limit, NULL);
+        if (code == CL_SUCCESS && group > limit)
+            return ink_fail(INK_ERROR_UNSUPPORTED, "%s: the kernel needs work-groups of %zu, and %s allows it %zu", launch->label, group,
+                            bound->device->info.name, limit);
+        for (int a = 0; a < launch->argument_count; a++) {
+            const struct ink_argument *argument = &launch->arguments[a];
+            code = CL_SUCCESS;
+            if (argument->kind == INK_ARG_INT || argument->kind == INK_ARG_FLOAT)
+                code = clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof argument->as.i, &argument->as);
+            else if (argument->kind == INK_ARG_LOCAL)
+                code = clSetKernelArg(bound->kernels[i], (cl_uint)a, argument->as.bytes, NULL);
+            INK_TRY(ink_cl_check(bound->device, code, "clSetKernelArg", launch->label));
+        }
+    }
+    return INK_OK;
+}
+
+ink_status ink_bound_storage(struct ink_bound *bound, enum ink_storage storage, cl_mem buffer, size_t buffer_bytes)
+{
+    const struct ink_launches *list = bound->list;
+    for (int v = 0; v < list->value_count; v++) {
+        size_t bytes = ink_value_bytes(list, v, bound->batch), offset = bound->offsets[v];
+        if (list->values[v].storage != storage)
+            continue;
+        if (bound->owned[v])
+            clReleaseMemObject(bound->buffers[v]);
+        bound->owned[v] = false;
+        bound->buffers[v] = buffer;
+        if (storage > INK_STATE || (offset == 0 && bytes >= buffer_bytes))
+            continue;
+        /* the slack lets a vector load run past the end of the value */
+        bytes += INK_SLACK;
+        if (offset + bytes > buffer_bytes + INK_SLACK)
+            bytes = buffer_bytes + INK_SLACK - offset;
+        cl_buffer_region region = {offset, bytes};
+        cl_int code;
+        bound->buffers[v] = clCreateSubBuffer(buffer, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+        INK_TRY(ink_cl_check(bound->device, code, "clCreateSubBuffer", list->values[v].label));
+        bound->owned[v] = true;
+    }
+    for (int i = 0; i < list->count; i++)
+        for (int a = 0; a < list->launches[i].argument_count && !list->launches[i].call; a++) {
+            const struct ink_argument *argument = &list->launches[i].arguments[a];
+            if (argument->kind <= INK_ARG_UPDATE && list->values[argument->value].storage == storage)
+                INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof(cl_mem), &bound->buffers[argument->value]),
+                                     "clSetKernelArg", list->launches[i].label));
+        }
+    return INK_OK;
+}
+
+static size_t groups(const struct ink_range *range, int n)
+{
+    size_t items = range->sample_items * (size_t)n + range->fixed_items;
+    return range->items_per_group ? (items + range->items_per_group - 1) / range->items_per_group : 1;
+}
+
+static ink_status run_call(struct ink_bound *bound, const struct ink_launch *launch, cl_command_queue queue, int n)
+{
+    cl_mem buffers[INK_MAX_ARGUMENTS];
+    for (int a = 0; a < launch->argument_count; a++)
+        buffers[a] = launch->arguments[a].kind <= INK_ARG_UPDATE ? bound->buffers[launch->arguments[a].value] : NULL;
+    return launch->call(launch, bound->device, queue, buffers, n);
+}
+
+ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], cl_event *done)
+{
+    bool changed[INK_SCALARS];
+    for (int s = 0; s < INK_SCALARS; s++) {
+        changed[s] = !bound->set[s] || bound->scalars[s] != scalars[s];
+        bound->scalars[s] = scalars[s];
+        bound->set[s] = true;
+    }
+    for (int i = 0; i < bound->list->count; i++) {
+        const struct ink_launch *launch = &bound->list->launches[i];
+        if (launch->call) {
+            INK_TRY(run_call(bound, launch, queue, n));
+            continue;
+        }
+        for (int a = 0; a < launch->argument_count; a++)
+            if (launch->arguments[a].kind == INK_ARG_SCALAR && changed[launch->arguments[a].as.scalar])
+                INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof(cl_int), &scalars[launch->arguments[a].as.scalar]),
+                                     "clSetKernelArg", launch->label));
+        size_t local[3], global[3];
+        for (int d = 0; d < 3; d++) {
+            local[d] = launch->range[d].local ? launch->range[d].local : 1;
+            global[d] = groups(&launch->range[d], n) * local[d];
+        }
+        bool last = done && i == bound->list->count - 1;
+        cl_int code = clEnqueueNDRangeKernel(queue, bound->kernels[i], 3, NULL, global, local, 0, NULL, last ? done : NULL);
+        INK_TRY(ink_cl_check(bound->device, code, "clEnqueueNDRangeKernel", launch->label));
+    }
+    return INK_OK;
+}
+
+void ink_bound_free(struct ink_bound *bound)
+{
+    for (int v = 0; bound->list && bound->buffers && v < bound->list->value_count; v++)
+        if (bound->owned[v])
+            clReleaseMemObject(bound->buffers[v]);
+    for (int i = 0; bound->list && bound->kernels && i < bound->list->count; i++)
+        if (bound->kernels[i])
+            clReleaseKernel(bound->kernels[i]);
+    free(bound->offsets);
+    free(bound->instances);
+    free(bound->kernels);
+    free(bound->buffers);
+    free(bound->owned);
+    *bound = (struct ink_bound){0};
+}

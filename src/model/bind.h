@@ -1,0 +1,42 @@
+/* From a list of launches to kernels with arguments: a program text of all launches, and their binding to memory.
+ * Used by the plan, and by tests that run the launches of one op alone. */
+#ifndef INK_MODEL_BIND_H
+#define INK_MODEL_BIND_H
+
+#include "ops/launch.h"
+
+/* A list of launches on its way to the device, and there. Zero it, set the first four, then call in this order:
+ * ink_bound_place, ink_program_text on all lists together, a build, ink_bound_kernels, ink_bound_arguments. */
+struct ink_bound {
+    struct ink_device *device;
+    struct ink_launches *list;
+    int batch;
+    int vector_width;
+    size_t *offsets;          /* of each value in its storage, bytes */
+    size_t arena_bytes;
+    int *instances;           /* of each launch in the program text */
+    cl_kernel *kernels;       /* of each launch; NULL for calls */
+    cl_mem *buffers;          /* of each value: a sub-buffer, or the storage itself */
+    bool *owned;              /* buffers that this list made */
+    cl_int scalars[INK_SCALARS]; /* bits last set */
+    bool set[INK_SCALARS];
+};
+
+/* Places the arena's values by their lives. */
+ink_status ink_bound_place(struct ink_bound *bound);
+
+/* One program of all lists: common.cl, then each source once for every different set of defines. *text: free(). */
+ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width, char **text);
+
+/* Makes the kernel objects, checking each against the limits of the device. */
+ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program);
+
+/* Binds every value of a storage to a buffer: values with an offset get sub-buffers of it. */
+ink_status ink_bound_storage(struct ink_bound *bound, enum ink_storage storage, cl_mem buffer, size_t buffer_bytes);
+
+/* Enqueues all launches for n samples. scalars: bits of each, float or int. done may be NULL. */
+ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], cl_event *done);
+
+void ink_bound_free(struct ink_bound *bound);
+
+#endif

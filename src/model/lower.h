@@ -1,0 +1,30 @@
+/* Lowering: from a model's layers to the list of launches of a training step or of an evaluation. */
+#ifndef INK_MODEL_LOWER_H
+#define INK_MODEL_LOWER_H
+
+#include "model/model.h"
+
+struct ink_lowering {
+    const struct ink_device *device;
+    enum ink_style style;               /* CPU or GPU */
+    int vector_width, batch, classes;
+    bool training;                      /* a whole step; else forward and the loss */
+    bool probabilities;                 /* evaluation writes INK_PROBABILITIES */
+    const char *algorithms;             /* as in struct ink_train_options; may be NULL */
+    const struct ink_train_options *options; /* training: defaults filled in */
+    const size_t *parameter_offsets, *state_offsets; /* bytes of each node's blocks in INK_PARAMETERS and INK_STATE */
+    size_t parameter_floats;            /* length of INK_PARAMETERS, a multiple of 16 */
+};
+
+/* What lowering gives beside the launches, for tests and tools. */
+struct ink_lowered {
+    ink_value input, logits, dlogits;   /* the batch; its logits; their gradient (training) */
+};
+
+/* Appends the launches to list (empty before). The rules by which layers fuse are in lower.c, each a function. */
+ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *how, struct ink_launches *list, struct ink_lowered *lowered);
+
+/* INK_ERROR_ARGUMENT if text names an op or algorithm that does not exist. */
+ink_status ink_check_algorithms(const char *text);
+
+#endif

@@ -1,0 +1,221 @@
+/* Making a plan and running it; see plan.h. */
+#include "model/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/bind.h"
+
+struct ink_plan {
+    struct ink_device *device;
+    struct ink_launches lists[INK_SECTIONS];
+    struct ink_bound bound[INK_SECTIONS];
+    struct ink_lowered lowered[INK_SECTIONS];
+    int first, last;              /* sections it has */
+    int nodes;
+    size_t *parameter_offsets, *state_offsets; /* of each node's blocks, bytes */
+    size_t *trained_counts, *state_counts;     /* floats in them */
+    size_t parameter_floats, state_floats;
+    size_t arena_bytes;
+    cl_mem arena;
+    cl_mem storage[INK_MOMENT2 + 1]; /* the plan's own, by enum ink_storage up to INK_MOMENT2 */
+    cl_program program;
+    cl_int scalars[INK_SCALARS];
+};
+
+/* Blocks start at multiples of the device's alignment, so that they can be sub-buffers, and of 16 floats. */
+static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model)
+{
+    size_t count = (size_t)model->count, align = plan->device->align, parameters = 0, states = 0;
+    size_t *offsets = calloc(4 * count + 1, sizeof *offsets);
+    if (!offsets)
+        return ink_fail_memory(4 * count * sizeof *offsets);
+    plan->parameter_offsets = offsets;
+    plan->state_offsets = offsets + count;
+    plan->trained_counts = offsets + 2 * count;
+    plan->state_counts = offsets + 3 * count;
+    plan->nodes = model->count;
+    for (size_t i = 0; i < count; i++) {
+        plan->parameter_offsets[i] = parameters;
+        plan->state_offsets[i] = states;
+        plan->trained_counts[i] = model->nodes[i].trained_count;
+        plan->state_counts[i] = model->nodes[i].state_count;
+        parameters += (plan->trained_counts[i] * sizeof(float) + align - 1) / align * align;
+        states += (plan->state_counts[i] * sizeof(float) + align - 1) / align * align;
+    }
+    plan->parameter_floats = parameters / sizeof(float);
+    plan->state_floats = states / sizeof(float);
+    return INK_OK;
+}
+
+static ink_status create_storage(struct ink_plan *plan, bool training)
+{
+    static const char *const names[] = {"the arena", "the weights", "the gradients", "the running statistics", "the optimizer's state",
+                                        "the optimizer's state"};
+    for (int s = INK_PARAMETERS; s <= INK_MOMENT2; s++) {
+        size_t bytes = (s == INK_STATE ? plan->state_floats : plan->parameter_floats) * sizeof(float);
+        if (!bytes || (!training && s != INK_PARAMETERS && s != INK_STATE))
+            continue;
+        INK_TRY(ink_buffer_create(plan->device, bytes, names[s], &plan->storage[s]));
+        INK_TRY(ink_buffer_zero(plan->device, plan->storage[s], bytes));
+        for (int b = plan->first; b <= plan->last; b++)
+            INK_TRY(ink_bound_storage(&plan->bound[b], (enum ink_storage)s, plan->storage[s], bytes));
+    }
+    INK_TRY(ink_buffer_create(plan->device, plan->arena_bytes, "the activations and gradients of a batch", &plan->arena));
+    for (int b = plan->first; b <= plan->last; b++)
+        INK_TRY(ink_bound_storage(&plan->bound[b], INK_ARENA, plan->arena, plan->arena_bytes));
+    return INK_OK;
+}
+
+static ink_status build(struct ink_plan *plan, const struct ink_lowering *how)
+{
+    char *text;
+    INK_TRY(ink_program_text(plan->bound + plan->first, plan->last - plan->first + 1, how->vector_width, &text));
+    ink_status status = ink_program_build(plan->device, text, "", &plan->program);
+    free(text);
+    for (int b = plan->first; b <= plan->last && !status; b++)
+        status = ink_bound_kernels(&plan->bound[b], plan->program);
+    return status;
+}
+
+ink_status ink_plan_create(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan **out)
+{
+    INK_TRY(ink_check_algorithms(options->algorithms));
+    struct ink_plan *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return ink_fail_memory(sizeof *plan);
+    plan->device = device;
+    plan->first = options->training ? INK_SECTION_TRAIN : INK_SECTION_EVALUATE;
+    plan->last = INK_SECTION_EVALUATE;
+    struct ink_lowering how = {
+        .device = device, .style = options->style ? options->style : device->style,
+        .vector_width = options->vector_width ? options->vector_width : device->vector_width,
+        .batch = options->batch, .classes = options->classes, .probabilities = options->probabilities,
+        .algorithms = options->algorithms, .options = options->train,
+    };
+    ink_status status = lay_out(plan, model);
+    how.parameter_offsets = plan->parameter_offsets;
+    how.state_offsets = plan->state_offsets;
+    how.parameter_floats = plan->parameter_floats;
+    for (int b = plan->first; b <= plan->last && !status; b++) {
+        how.training = b == INK_SECTION_TRAIN;
+        plan->bound[b] = (struct ink_bound){.device = device, .list = &plan->lists[b], .batch = options->batch};
+        status = ink_lower(model, &how, &plan->lists[b], &plan->lowered[b]);
+        if (!status)
+            status = ink_bound_place(&plan->bound[b]);
+        if (plan->bound[b].arena_bytes > plan->arena_bytes)
+            plan->arena_bytes = plan->bound[b].arena_bytes;
+    }
+    if (!status)
+        status = build(plan, &how);
+    if (!status)
+        status = create_storage(plan, options->training);
+    if (!status)
+        status = ink_plan_upload(plan, model);
+    if (status)
+        ink_plan_destroy(&plan);
+    else
+        *out = plan;
+    return status;
+}
+
+void ink_plan_destroy(struct ink_plan **out)
+{
+    if (!out || !*out)
+        return;
+    struct ink_plan *plan = *out;
+    clFinish(plan->device->queue);
+    for (int b = plan->first; b <= plan->last; b++) {
+        ink_bound_free(&plan->bound[b]);
+        ink_launches_free(&plan->lists[b]);
+    }
+    for (int s = INK_PARAMETERS; s <= INK_MOMENT2; s++)
+        if (plan->storage[s])
+            clReleaseMemObject(plan->storage[s]);
+    if (plan->arena)
+        clReleaseMemObject(plan->arena);
+    if (plan->program)
+        clReleaseProgram(plan->program);
+    free(plan->parameter_offsets);
+    free(plan);
+    *out = NULL;
+}
+
+ink_status ink_plan_bind(struct ink_plan *plan, enum ink_section section, enum ink_storage storage, cl_mem buffer)
+{
+    return ink_bound_storage(&plan->bound[section], storage, buffer, 0);
+}
+
+void ink_plan_set_int(struct ink_plan *plan, enum ink_scalar scalar, cl_int value) { plan->scalars[scalar] = value; }
+
+void ink_plan_set_float(struct ink_plan *plan, enum ink_scalar scalar, cl_float value)
+{
+    memcpy(&plan->scalars[scalar], &value, sizeof value);
+}
+
+ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done)
+{
+    plan->scalars[INK_START] = start;
+    plan->scalars[INK_BATCH] = n;
+    return ink_bound_run(&plan->bound[section], plan->device->queue, n, plan->scalars, done);
+}
+
+/* Copies the blocks of all nodes between a padded device buffer and a packed host one. */
+static ink_status transfer(struct ink_plan *plan, enum ink_storage storage, float *packed, bool upload)
+{
+    const size_t *offsets = storage == INK_STATE ? plan->state_offsets : plan->parameter_offsets;
+    const size_t *counts = storage == INK_STATE ? plan->state_counts : plan->trained_counts;
+    size_t bytes = (storage == INK_STATE ? plan->state_floats : plan->parameter_floats) * sizeof(float);
+    if (!bytes)
+        return INK_OK;
+    char *padded = calloc(bytes, 1);
+    if (!padded)
+        return ink_fail_memory(bytes);
+    ink_status status = upload ? INK_OK : ink_buffer_read(plan->device, plan->storage[storage], 0, padded, bytes);
+    for (int i = 0; i < plan->nodes && !status && counts; packed += counts[i], i++) {
+        char *block = padded + offsets[i];
+        if (upload && counts[i])
+            memcpy(block, packed, counts[i] * sizeof(float));
+        else if (counts[i])
+            memcpy(packed, block, counts[i] * sizeof(float));
+    }
+    if (upload)
+        status = ink_buffer_write(plan->device, plan->storage[storage], 0, padded, bytes);
+    free(padded);
+    return status;
+}
+
+static ink_status check_same(const struct ink_plan *plan, const struct ink_model *model)
+{
+    bool same = plan->nodes == model->count;
+    for (int i = 0; i < plan->nodes && same; i++)
+        same = plan->trained_counts[i] == model->nodes[i].trained_count && plan->state_counts[i] == model->nodes[i].state_count;
+    return same ? INK_OK : ink_fail(INK_ERROR_SHAPE, "the model's layers changed after it was made ready for the device");
+}
+
+ink_status ink_plan_upload(struct ink_plan *plan, const struct ink_model *model)
+{
+    INK_TRY(check_same(plan, model));
+    INK_TRY(transfer(plan, INK_PARAMETERS, model->trained, true));
+    return transfer(plan, INK_STATE, model->state, true);
+}
+
+ink_status ink_plan_download(struct ink_plan *plan, struct ink_model *model)
+{
+    INK_TRY(check_same(plan, model));
+    INK_TRY(transfer(plan, INK_PARAMETERS, model->trained, false));
+    return transfer(plan, INK_STATE, model->state, false);
+}
+
+ink_status ink_plan_gradients(struct ink_plan *plan, float *trained) { return transfer(plan, INK_GRADIENTS, trained, false); }
+
+const struct ink_launches *ink_plan_launches(const struct ink_plan *plan, enum ink_section section) { return &plan->lists[section]; }
+
+const struct ink_lowered *ink_plan_lowered(const struct ink_plan *plan, enum ink_section section) { return &plan->lowered[section]; }
+
+ink_status ink_plan_read(struct ink_plan *plan, enum ink_section section, ink_value value, void *data, size_t bytes)
+{
+    return ink_buffer_read(plan->device, plan->bound[section].buffers[value], 0, data, bytes);
+}
+
+size_t ink_plan_arena_bytes(const struct ink_plan *plan) { return plan->arena_bytes; }

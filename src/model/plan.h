@@ -1,0 +1,53 @@
+/* The plan: a model made ready on a device for a batch size. Made once; every launch then has its kernel, its
+ * arguments and its sizes bound, and a step does nothing but set the few scalars that changed and enqueue. */
+#ifndef INK_MODEL_PLAN_H
+#define INK_MODEL_PLAN_H
+
+#include "model/lower.h"
+
+/* Launches that run one after the other: a training step, and the evaluation of a batch. Their arena is shared. */
+enum ink_section { INK_SECTION_TRAIN, INK_SECTION_EVALUATE, INK_SECTIONS };
+
+struct ink_plan_options {
+    int batch;                  /* samples of a step at most */
+    int classes;                /* of the data */
+    bool training;              /* both sections; else evaluation alone */
+    bool probabilities;         /* evaluation writes INK_PROBABILITIES */
+    const char *algorithms;     /* may be NULL */
+    enum ink_style style;       /* AUTO: the device's */
+    int vector_width;           /* 0: the device's */
+    const struct ink_train_options *train; /* for training; defaults filled in */
+};
+
+struct ink_plan;
+
+/* Lowers, places, builds and binds; copies the model's weights to the device. The model may go afterwards. */
+ink_status ink_plan_create(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan **plan);
+void ink_plan_destroy(struct ink_plan **plan);
+
+/* Binds a buffer from outside (INK_IMAGES to INK_PROBABILITIES) to every launch of a section that names it. The
+ * buffer must outlive its use. */
+ink_status ink_plan_bind(struct ink_plan *plan, enum ink_section section, enum ink_storage storage, cl_mem buffer);
+
+/* Sets a scalar for the next runs. */
+void ink_plan_set_int(struct ink_plan *plan, enum ink_scalar scalar, cl_int value);
+void ink_plan_set_float(struct ink_plan *plan, enum ink_scalar scalar, cl_float value);
+
+/* Enqueues a section for n samples from start of the order on; does not wait. done (may be NULL): an event of the
+ * last launch, to be released by the caller. */
+ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done);
+
+/* Copies weights and running statistics between the plan and a model of the same layers. */
+ink_status ink_plan_upload(struct ink_plan *plan, const struct ink_model *model);
+ink_status ink_plan_download(struct ink_plan *plan, struct ink_model *model);
+
+/* For tests and tools. */
+const struct ink_launches *ink_plan_launches(const struct ink_plan *plan, enum ink_section section);
+const struct ink_lowered *ink_plan_lowered(const struct ink_plan *plan, enum ink_section section);
+/* Reads a value as it is now; other values may have taken its place if it is not alive at the section's end. */
+ink_status ink_plan_read(struct ink_plan *plan, enum ink_section section, ink_value value, void *data, size_t bytes);
+/* Gradients of the last training step, in the layout of model->trained. */
+ink_status ink_plan_gradients(struct ink_plan *plan, float *trained);
+size_t ink_plan_arena_bytes(const struct ink_plan *plan);
+
+#endif

@@ -1,0 +1,160 @@
+/* Recording launches; see launch.h. */
+#include "ops/launch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct ink_launch scratch; /* what is written to after a failure; never read */
+
+static void fail(struct ink_launches *list, ink_status status)
+{
+    if (!list->status)
+        list->status = status;
+}
+
+void ink_launches_free(struct ink_launches *list)
+{
+    for (int i = 0; i < list->count; i++)
+        free(list->launches[i].call_data);
+    free(list->launches);
+    free(list->values);
+    *list = (struct ink_launches){0};
+}
+
+/* Room for one more of size bytes. */
+static bool grow(struct ink_launches *list, void **array, int count, int *room, size_t size)
+{
+    if (list->status)
+        return false;
+    if (count < *room)
+        return true;
+    int more = *room ? 2 * *room : 32;
+    void *larger = realloc(*array, (size_t)more * size);
+    if (!larger) {
+        fail(list, ink_fail_memory((size_t)more * size));
+        return false;
+    }
+    *array = larger;
+    *room = more;
+    return true;
+}
+
+static ink_value add_value(struct ink_launches *list, const char *label, struct ink_value_info info)
+{
+    if (!grow(list, (void **)&list->values, list->value_count, &list->value_room, sizeof *list->values))
+        return INK_NO_VALUE;
+    snprintf(info.label, sizeof info.label, "%s", label);
+    list->values[list->value_count] = info;
+    return list->value_count++;
+}
+
+ink_value ink_value_create(struct ink_launches *list, const char *label, size_t sample_bytes, size_t fixed_bytes)
+{
+    return add_value(list, label, (struct ink_value_info){.storage = INK_ARENA, .sample_bytes = sample_bytes, .fixed_bytes = fixed_bytes});
+}
+
+ink_value ink_value_bind(struct ink_launches *list, const char *label, enum ink_storage storage, size_t offset, size_t bytes)
+{
+    return add_value(list, label, (struct ink_value_info){.storage = storage, .fixed_bytes = bytes, .offset = offset});
+}
+
+size_t ink_value_bytes(const struct ink_launches *list, ink_value value, int batch)
+{
+    return list->values[value].sample_bytes * (size_t)batch + list->values[value].fixed_bytes;
+}
+
+struct ink_launch *ink_launch_add(struct ink_launches *list, const char *source, const char *kernel, const char *label)
+{
+    if (!grow(list, (void **)&list->launches, list->count, &list->room, sizeof *list->launches))
+        return &scratch;
+    struct ink_launch *launch = &list->launches[list->count++];
+    memset(launch, 0, sizeof *launch);
+    launch->source = source;
+    launch->kernel = kernel;
+    snprintf(launch->label, sizeof launch->label, "%s%s%s", list->label ? list->label : "", list->label ? " " : "", label);
+    return launch;
+}
+
+void ink_define_text(struct ink_launches *list, struct ink_launch *launch, const char *name, const char *text)
+{
+    if (list->status)
+        return;
+    if (launch->define_count == INK_MAX_DEFINES || strlen(name) >= sizeof launch->defines->name || strlen(text) >= INK_DEFINE_BYTES) {
+        fail(list, ink_fail(INK_ERROR_UNSUPPORTED, "%s: define %s=%s is one too many or too long", launch->label, name, text));
+        return;
+    }
+    strcpy(launch->defines[launch->define_count].name, name);
+    strcpy(launch->defines[launch->define_count].text, text);
+    launch->define_count++;
+}
+
+void ink_define_int(struct ink_launches *list, struct ink_launch *launch, const char *name, long value)
+{
+    char text[INK_DEFINE_BYTES];
+    snprintf(text, sizeof text, value < 0 ? "(%ld)" : "%ld", value);
+    ink_define_text(list, launch, name, text);
+}
+
+void ink_define_float(struct ink_launches *list, struct ink_launch *launch, const char *name, float value)
+{
+    char text[INK_DEFINE_BYTES];
+    snprintf(text, sizeof text, "(%af)", (double)value);
+    ink_define_text(list, launch, name, text);
+}
+
+static void add_argument(struct ink_launches *list, struct ink_launch *launch, struct ink_argument argument)
+{
+    if (list->status)
+        return;
+    if (launch->argument_count == INK_MAX_ARGUMENTS)
+        fail(list, ink_fail(INK_ERROR_UNSUPPORTED, "%s: more than %d arguments", launch->label, INK_MAX_ARGUMENTS));
+    else
+        launch->arguments[launch->argument_count++] = argument;
+}
+
+void ink_arg_value(struct ink_launches *list, struct ink_launch *launch, enum ink_argument_kind kind, ink_value value)
+{
+    add_argument(list, launch, (struct ink_argument){.kind = kind, .value = value});
+}
+
+void ink_arg_int(struct ink_launches *list, struct ink_launch *launch, int value)
+{
+    add_argument(list, launch, (struct ink_argument){.kind = INK_ARG_INT, .value = INK_NO_VALUE, .as.i = value});
+}
+
+void ink_arg_float(struct ink_launches *list, struct ink_launch *launch, float value)
+{
+    add_argument(list, launch, (struct ink_argument){.kind = INK_ARG_FLOAT, .value = INK_NO_VALUE, .as.f = value});
+}
+
+void ink_arg_scalar(struct ink_launches *list, struct ink_launch *launch, enum ink_scalar scalar)
+{
+    add_argument(list, launch, (struct ink_argument){.kind = INK_ARG_SCALAR, .value = INK_NO_VALUE, .as.scalar = scalar});
+}
+
+void ink_arg_local(struct ink_launches *list, struct ink_launch *launch, size_t bytes)
+{
+    add_argument(list, launch, (struct ink_argument){.kind = INK_ARG_LOCAL, .value = INK_NO_VALUE, .as.bytes = bytes});
+}
+
+void ink_range_samples(struct ink_launch *launch, int dimension, size_t sample_items, size_t items_per_group, size_t local)
+{
+    launch->range[dimension] = (struct ink_range){sample_items, 0, items_per_group, local};
+}
+
+void ink_range_fixed(struct ink_launch *launch, int dimension, size_t items, size_t items_per_group, size_t local)
+{
+    launch->range[dimension] = (struct ink_range){0, items, items_per_group, local};
+}
+
+void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum ink_style style, size_t sample_items, size_t fixed_items,
+                     size_t items)
+{
+    size_t local = style == INK_STYLE_CPU ? 1 : 64;
+    if (style != INK_STYLE_CPU)
+        items = 1;
+    ink_define_int(list, launch, "ITEMS", (long)items);
+    ink_define_int(list, launch, "LOCAL", (long)local);
+    launch->range[0] = (struct ink_range){sample_items, fixed_items, items * local, local};
+}

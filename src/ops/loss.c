@@ -1,0 +1,25 @@
+/* The loss: softmax and sparse categorical cross-entropy on logits, with the gradient of its mean over the batch. */
+#include "ops/op.h"
+
+void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const struct ink_loss_values *values, int classes, float smoothing)
+{
+    bool gradient = values->dlogits != INK_NO_VALUE, probabilities = values->probabilities != INK_NO_VALUE;
+    struct ink_launch *launch = ink_launch_add(list, "loss.cl", "loss", "softmax cross-entropy");
+    ink_define_int(list, launch, "CLASSES", classes);
+    ink_define_int(list, launch, "GRADIENT", gradient);
+    ink_define_int(list, launch, "PROBABILITIES", probabilities);
+    ink_define_float(list, launch, "SMOOTHING", smoothing);
+    ink_arg_value(list, launch, INK_ARG_READ, values->logits);
+    ink_arg_value(list, launch, INK_ARG_READ, values->labels);
+    ink_arg_value(list, launch, INK_ARG_READ, values->order);
+    ink_arg_value(list, launch, INK_ARG_WRITE, values->losses);
+    ink_arg_value(list, launch, INK_ARG_WRITE, values->predictions);
+    if (gradient)
+        ink_arg_value(list, launch, INK_ARG_WRITE, values->dlogits);
+    if (probabilities)
+        ink_arg_value(list, launch, INK_ARG_WRITE, values->probabilities);
+    ink_arg_scalar(list, launch, INK_START);
+    ink_arg_scalar(list, launch, INK_BATCH);
+    ink_range_items(list, launch, call->style, 1, 0, 8);
+    launch->sample_flops = 5.0 * classes;
+}

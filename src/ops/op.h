@@ -1,0 +1,167 @@
+/* The contract of an operation. An op is one file here and one in cl/: a table with shape inference and, for each
+ * pass, its algorithms; the first that applies is taken unless the user names one or measurement decides.
+ *
+ * Passes (field terms): forward computes y from x; backward_data computes dx, the gradient of the loss by x, from dy;
+ * backward_weights computes the gradients of the op's parameters. The plan calls backward_weights before backward_data.
+ *
+ * Activations belong to the op that writes a value: forward stores y = f(z), and whoever writes the gradient of y
+ * writes the gradient of z instead, by multiplying with f'(z) as computed from y. So dy given to a backward pass of
+ * an op is already the gradient of its pre-activation output, and a backward_data pass ends with the struct
+ * ink_epilogue of the op before it (macros STORE_DX of common.cl do that).
+ */
+#ifndef INK_OPS_OP_H
+#define INK_OPS_OP_H
+
+#include "ops/launch.h"
+
+enum { INK_MAX_PARAMETERS = 4, INK_MAX_SAVED = 2 };
+
+/* Fields of struct ink_layer that an op uses; any other must be zero. */
+enum ink_field {
+    INK_FIELD_UNITS = 1, INK_FIELD_FILTER = 2, INK_FIELD_STRIDE = 4, INK_FIELD_PADDING = 8, INK_FIELD_DILATION = 16,
+    INK_FIELD_GROUPS = 32, INK_FIELD_NO_BIAS = 64, INK_FIELD_ACTIVATION = 128, INK_FIELD_RATE = 256,
+    INK_FIELD_MOMENTUM = 512, INK_FIELD_EPSILON = 1024, INK_FIELD_INITIALISER = 2048,
+};
+
+enum ink_fill { INK_FILL_ZERO, INK_FILL_ONE, INK_FILL_WEIGHTS };
+
+/* A parameter tensor of a node. Those of a node lie one behind the other without gaps in its block of
+ * INK_PARAMETERS (trained) or INK_STATE (not trained), in the order of the table. */
+struct ink_parameter {
+    const char *suffix;   /* "weights", "bias", ... */
+    int rank, dims[4];
+    size_t count;
+    bool trained;
+    enum ink_fill fill;
+    double fan_in, fan_out;
+};
+
+struct ink_op;
+
+/* A layer with its shapes. */
+struct ink_node {
+    const struct ink_op *op;
+    struct ink_layer layer;      /* defaults and padding as numbers filled in; strings belong to the model */
+    int inputs[2];               /* node numbers; -1 is the model's input */
+    struct ink_shape in, out;    /* of one sample */
+    struct ink_parameter parameters[INK_MAX_PARAMETERS];
+    int parameter_count;
+    size_t trained_count, state_count; /* floats in its blocks */
+    /* What forward keeps for backward beside x and y, per sample and fixed, in bytes; zeros: nothing. */
+    struct { size_t sample_bytes, fixed_bytes; } saved[INK_MAX_SAVED];
+};
+
+/* What a backward_data pass does with each gradient v of element i before it is stored in dx:
+ * v += dx[i] if accumulate; v *= f'(y[i]) if activation is not INK_NONE. */
+struct ink_epilogue {
+    bool accumulate;
+    ink_activation activation;   /* never INK_SOFTMAX */
+    float slope;
+    ink_value y;                 /* what dx is the gradient of; INK_NO_VALUE if no activation */
+};
+
+enum ink_pass { INK_FORWARD, INK_BACKWARD_DATA, INK_BACKWARD_WEIGHTS, INK_PASSES };
+
+/* One use of an op in a plan. Values not used in a pass are INK_NO_VALUE. */
+struct ink_call {
+    const struct ink_node *node;
+    int number;                  /* of the node; names its random numbers */
+    const struct ink_device *device;
+    enum ink_style style;        /* CPU or GPU */
+    int vector_width;            /* VW of the program */
+    int batch;                   /* samples at most */
+    bool training;
+    enum ink_pass pass;
+    ink_value x[2], y;           /* forward, and kept for backward */
+    ink_value dy, dx;            /* backward */
+    int operand;                 /* backward_data of an op with two inputs: which one dx belongs to */
+    ink_value parameters, gradients, state; /* the node's blocks */
+    ink_value saved[INK_MAX_SAVED];
+    struct ink_epilogue epilogue;
+};
+
+/* One way to do a pass. */
+struct ink_algorithm {
+    const char *name;            /* as the user names it: "direct", "gemm", "im2col" */
+    enum ink_style style;        /* which style takes it by itself; AUTO: both */
+    bool (*applies)(const struct ink_call *call); /* NULL: always */
+    void (*emit)(struct ink_launches *list, const struct ink_call *call);
+};
+
+struct ink_op {
+    const char *name;
+    unsigned fields;
+    int inputs;                  /* 1 or 2 */
+    bool alias;                  /* y is x in another shape: no passes */
+    bool alias_inference;        /* the same, except while training */
+    /* Checks the layer (in, layer set), fills in defaults, sets out, parameters, saved. */
+    ink_status (*infer)(struct ink_node *node);
+    double (*flops)(const struct ink_node *node);        /* forward of a sample; NULL: 0 */
+    void (*describe)(const struct ink_node *node, char *text, size_t size); /* "64 3x3 relu"; NULL: activation only */
+    const struct ink_algorithm *passes[INK_PASSES];      /* each an array ended by a NULL name; NULL: no such pass */
+};
+
+/* Every op, ended by NULL; see ops.c. */
+extern const struct ink_op *const ink_ops[];
+const struct ink_op *ink_op_find(const char *name);
+
+/* Helpers shared by ops. */
+
+/* Fails with "layer 'name': " in front. */
+#define ink_fail_layer(node, ...) (ink_fail(INK_ERROR_SHAPE, __VA_ARGS__), ink_fail_in(INK_ERROR_SHAPE, "layer '%s' (%s)", (node)->layer.name, (node)->op->name))
+
+/* Adds a parameter to a node and counts it in. */
+void ink_node_parameter(struct ink_node *node, const char *suffix, int rank, const int *dims, bool trained, enum ink_fill fill,
+                        double fan_in, double fan_out);
+
+/* Values of a shape. */
+static inline size_t ink_shape_count(struct ink_shape shape) { return (size_t)shape.height * (size_t)shape.width * (size_t)shape.channels; }
+static inline bool ink_shape_equal(struct ink_shape a, struct ink_shape b)
+{
+    return a.height == b.height && a.width == b.width && a.channels == b.channels;
+}
+
+/* Fills in stride, dilation and padding of a filter or window and gives the output's height and width.
+ * window: pooling, whose stride defaults to the window. */
+ink_status ink_infer_window(struct ink_node *node, bool window, int *height, int *width);
+
+/* Defines ACT and ACT_SLOPE for ACTIVATE(): the activation that the node's forward ends with. */
+void ink_define_activation(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call);
+
+/* Defines MASK, MASK_SLOPE and ACCUMULATE for STORE_DX(), and adds its two arguments: dx, then y (dx again if there
+ * is no activation). Call it where the kernel declares DX_ARGUMENTS. */
+void ink_arg_dx(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call);
+
+/* A register tile of a CPU kernel: rows broadcast values times q vectors of channels, all accumulators in registers. */
+struct ink_tile { int rows, q; };
+
+/* The tile with the best predicted use of a core for rows rows (pixels, samples or taps) and vectors vectors of channels;
+ * q divides vectors. */
+void ink_pick_tile(const struct ink_call *call, int rows, int vectors, struct ink_tile *tile);
+
+/* "relu" and so on; the token that cl/common.cl knows, and the text form's word. */
+const char *ink_activation_name(ink_activation activation);
+
+/* dx = dy under the epilogue of the call: the backward_data pass of ops that hand a gradient on. count floats a sample. */
+void ink_emit_pass_gradient(struct ink_launches *list, const struct ink_call *call, size_t count);
+
+/* Shared kernels. transpose: for each of matrices, [rows][columns] -> [columns][rows]. reduce: out[i] = sum over the
+ * first ceil(n / samples) parts of in[part][i], in order, count values. */
+void ink_emit_transpose(struct ink_launches *list, const struct ink_call *call, ink_value in, ink_value out, int matrices, int rows, int columns);
+void ink_emit_reduce(struct ink_launches *list, const struct ink_call *call, ink_value in, ink_value out, size_t count, int samples);
+
+/* Passes that are not layers. */
+
+/* x[n][count] = images[order[start + i]] / 255. */
+void ink_emit_gather(struct ink_launches *list, const struct ink_call *call, ink_value images, ink_value order, ink_value x, size_t count);
+
+/* Softmax, sparse categorical cross-entropy and its gradient. logits [n][classes]; dlogits (INK_NO_VALUE: none) is the
+ * gradient of the mean loss; losses and predictions at start + i; probabilities (INK_NO_VALUE: none). */
+struct ink_loss_values { ink_value logits, dlogits, labels, order, losses, predictions, probabilities; };
+void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const struct ink_loss_values *values, int classes, float smoothing);
+
+/* One step of an optimizer over flat buffers of count floats, a multiple of 16. */
+void ink_emit_optimizer(struct ink_launches *list, const struct ink_call *call, const struct ink_train_options *options,
+                        ink_value parameters, ink_value gradients, ink_value moment1, ink_value moment2, size_t count);
+
+#endif

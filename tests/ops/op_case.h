@@ -1,0 +1,58 @@
+/* Runs one pass of one op alone on a device, by one algorithm, and hands back what it wrote: the ground on which every
+ * op is held against tests/reference.h. Each case is run for every algorithm of the pass that applies, in CPU and GPU
+ * style, at vector widths of 4, 8 and 16, and with a short batch. */
+#ifndef INK_TESTS_OP_CASE_H
+#define INK_TESTS_OP_CASE_H
+
+#include "model/model.h"
+
+/* What a pass is run on. Arrays are of n samples; those a pass does not read may be NULL, those it does not write too. */
+struct op_case {
+    struct ink_shape in;
+    struct ink_layer layer;
+    int batch, n;              /* samples the plan is made for; samples run */
+    bool training;             /* forward as while training */
+    int operand;               /* backward_data of an op with two inputs */
+    uint32_t step;             /* INK_STEP */
+    uint64_t seed;             /* INK_SEED_LOW, INK_SEED_HIGH */
+    /* backward_data: the end of the pass (struct ink_epilogue); mask_y: [n][in] */
+    bool accumulate;
+    ink_activation mask;
+    float mask_slope;
+    const float *mask_y;
+    /* read */
+    const float *x[2], *dy;    /* [n][in], [n][out] */
+    const float *parameters;   /* the node's trained block */
+    /* read and written */
+    float *y;                  /* [n][out]; forward writes it, backward passes read it */
+    float *dx;                 /* [n][in]; read too if accumulate */
+    float *gradients;          /* the node's trained block; written by backward_weights, and read by a backward_data that uses it */
+    float *state;              /* running statistics */
+    void *saved[INK_MAX_SAVED]; /* forward in training writes it, backward passes read it */
+};
+
+/* One way to run a case. */
+struct op_way {
+    enum ink_style style;
+    int vector_width;
+    const struct ink_algorithm *algorithm;
+    const char *label;         /* for messages: "conv direct forward, CPU style, vectors of 16" */
+};
+
+/* The device that tests run on: $INKLING_TEST_DEVICE or the CPU; opened once a process. Without any OpenCL device the
+ * program ends with the exit code 77 (skipped), after saying so. */
+struct ink_device *test_device(void);
+
+/* The node of a case, to learn shapes and counts. Free with op_case_free_node(). */
+const struct ink_node *op_case_node(const struct op_case *op_case);
+
+/* Calls check(way, user) for every way a pass of the case can be run; fails the test if there is none. run a way with op_case_run(). */
+void op_case_each_way(const struct op_case *op_case, enum ink_pass pass, void (*check)(const struct op_way *way, void *user), void *user);
+
+/* Runs a pass one way. Fails the test if anything fails. Buffers start filled with NaN, so that what a kernel should have written shows. */
+void op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct op_way *way);
+
+/* Seeded numbers in [low, high). */
+void test_fill(uint64_t seed, float low, float high, float *values, size_t count);
+
+#endif
