@@ -4,7 +4,7 @@
  *   INSTANCE  number of the copy; KERNEL(f) and NAME(f) give f a name of its own in it
  *   KERNEL_f  defined for the one kernel f of the file that the copy is for
  *   VW        floats in a vector, the same in the whole program: 4, 8 or 16
- *   ACT, ACT_SLOPE               activation a forward pass ends with: none relu leaky_relu sigmoid tanh
+ *   ACT, ACT_SLOPE               activation a forward pass ends with: none_ relu_ leaky_relu_ sigmoid_ tanh_
  *   MASK, MASK_SLOPE, ACCUMULATE what a backward_data pass does before it stores (STORE_DX)
  *   ITEMS, LOCAL                 how FOR_ITEMS walks
  * A file undefines at its end the macros it makes, as the next copy or file may make others of the same name.
@@ -38,20 +38,20 @@ typedef CAT(int, VW) intv;
     }
 
 /* f(v) of type T (float or floatv); v is evaluated more than once. NaN stays NaN. */
-#define activate_none(T, v, slope) (v)
-#define activate_relu(T, v, slope) select(v, (T)(0.0f), (v) < (T)(0.0f))
-#define activate_leaky_relu(T, v, slope) select(v, (v) * (T)(slope), (v) < (T)(0.0f))
-#define activate_sigmoid(T, v, slope) ((T)(1.0f) / ((T)(1.0f) + exp(-(v))))
-#define activate_tanh(T, v, slope) tanh(v)
+#define activate_none_(T, v, slope) (v)
+#define activate_relu_(T, v, slope) select(v, (T)(0.0f), (v) < (T)(0.0f))
+#define activate_leaky_relu_(T, v, slope) select(v, (v) * (T)(slope), (v) < (T)(0.0f))
+#define activate_sigmoid_(T, v, slope) ((T)(1.0f) / ((T)(1.0f) + exp(-(v))))
+#define activate_tanh_(T, v, slope) tanh(v)
 #define ACTIVATE_AS(T, v) CAT(activate_, ACT)(T, v, ACT_SLOPE)
 #define ACTIVATE(v) ACTIVATE_AS(floatv, v)
 
 /* g * f'(z), computed from y = f(z). */
-#define gradient_none(T, g, y, slope) (g)
-#define gradient_relu(T, g, y, slope) select((T)(0.0f), g, (y) > (T)(0.0f))
-#define gradient_leaky_relu(T, g, y, slope) select((g) * (T)(slope), g, (y) > (T)(0.0f))
-#define gradient_sigmoid(T, g, y, slope) ((g) * (y) * ((T)(1.0f) - (y)))
-#define gradient_tanh(T, g, y, slope) ((g) * ((T)(1.0f) - (y) * (y)))
+#define gradient_none_(T, g, y, slope) (g)
+#define gradient_relu_(T, g, y, slope) select((T)(0.0f), g, (y) > (T)(0.0f))
+#define gradient_leaky_relu_(T, g, y, slope) select((g) * (T)(slope), g, (y) > (T)(0.0f))
+#define gradient_sigmoid_(T, g, y, slope) ((g) * (y) * ((T)(1.0f) - (y)))
+#define gradient_tanh_(T, g, y, slope) ((g) * ((T)(1.0f) - (y) * (y)))
 #define GRADIENT_AS(T, g, y) CAT(gradient_, MASK)(T, g, y, MASK_SLOPE)
 
 /* The end of a backward_data pass: declare DX_ARGUMENTS last among the buffers, and store with STORE_DX(v, i) (a vector),

@@ -90,16 +90,24 @@ const char *ink_activation_name(ink_activation activation)
     return names[activation];
 }
 
+/* The token has a trailing underscore in kernels, as OpenCL C may have the bare names as macros. */
+static void define_activation(struct ink_launches *list, struct ink_launch *launch, const char *name, ink_activation activation)
+{
+    char token[32];
+    snprintf(token, sizeof token, "%s_", ink_activation_name(activation));
+    ink_define_text(list, launch, name, token);
+}
+
 void ink_define_activation(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call)
 {
-    ink_define_text(list, launch, "ACT", ink_activation_name(call->node->layer.activation));
+    define_activation(list, launch, "ACT", call->node->layer.activation);
     ink_define_float(list, launch, "ACT_SLOPE", call->node->layer.slope);
 }
 
 void ink_arg_dx(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call)
 {
     const struct ink_epilogue *end = &call->epilogue;
-    ink_define_text(list, launch, "MASK", ink_activation_name(end->activation));
+    define_activation(list, launch, "MASK", end->activation);
     ink_define_float(list, launch, "MASK_SLOPE", end->slope);
     ink_define_int(list, launch, "ACCUMULATE", end->accumulate);
     ink_arg_value(list, launch, end->accumulate ? INK_ARG_UPDATE : INK_ARG_WRITE, call->dx);
