@@ -109,15 +109,18 @@ ink_status ink_program_build(struct ink_device *device, const char *text, const 
     cl_program built = clCreateProgramWithSource(device->context, 1, &text, NULL, &code);
     INK_TRY(ink_cl_check(device, code, "clCreateProgramWithSource", "kernels"));
     code = clBuildProgram(built, 1, &device->id, options, NULL, NULL);
-    if (code == CL_SUCCESS) {
-        *program = built;
-        return INK_OK;
-    }
     size_t size = 0;
     clGetProgramBuildInfo(built, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size);
     char *log = calloc(size + 1, 1);
     if (log && size)
         clGetProgramBuildInfo(built, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL);
+    if (code == CL_SUCCESS) {
+        if (log && log[0])
+            ink_log(INK_LOG_DEBUG, "build log of %s: %s", device->info.name, log);
+        free(log);
+        *program = built;
+        return INK_OK;
+    }
     ink_fail(INK_ERROR_BUILD, "clBuildProgram failed with %s (%d) on %s (%s), options \"%s\"; its log:\n%.12000s", ink_cl_error(code), (int)code,
              device->info.name, device->info.driver, options, log ? log : "");
     free(log);

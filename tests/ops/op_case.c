@@ -9,6 +9,14 @@
 #include "suite.h"
 #include "util/rng.h"
 
+/* With $INKLING_TEST_LOG set, what the library logs is shown: warnings of kernel builds, above all. */
+static void print_log(ink_log_level level, const char *text, void *user)
+{
+    (void)level;
+    (void)user;
+    fprintf(stderr, "%s\n", text);
+}
+
 struct ink_device *test_device(void)
 {
     static struct ink_device *device;
@@ -21,6 +29,8 @@ struct ink_device *test_device(void)
         exit(77);
     }
     ck_assert_msg(status == INK_OK, "opening the test device: %s", ink_last_error());
+    if (getenv("INKLING_TEST_LOG"))
+        ink_set_log(print_log, NULL);
     return device;
 }
 

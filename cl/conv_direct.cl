@@ -1,0 +1,292 @@
+/* Convolution, the CPU's shape: direct sums in register tiles, NHWC images, HWIO weights.
+ *
+ * forward and backward_data are one kernel: each makes an image DST (OH x OW x DST_C) from an image SRC (IH x IW x
+ * SRC_C). A work-item (a work-group of its own) owns Q vectors of destination channels of one group, a band of rows of one
+ * sample, and walks over it in tiles of TH x TW pixels whose sums all stay in registers. Each step of k loads Q vectors of
+ * weights and broadcasts one source value a pixel:
+ *
+ *                 Q * VW channels                      TH, TW, Q   the tile: TH * TW * Q + Q + 1 registers
+ *               +------------------+                   BAND        rows of a work-item
+ *      TH * TW  | acc[TH * TW][Q]  | += src[pixel][k]  KH, KW      filter
+ *       pixels  |                  |      * w[k]       SRC_G, DST_G channels of a group; SRC_C, DST_C of an image
+ *               +------------------+
+ *
+ * Destination pixel p sees, through tap t of a dimension, source pixel (A p + B + C t) / D where that division is exact
+ * and the result lies inside:  forward A = stride, B = -pad, C = dilation, D = 1;  backward_data A = 1, B = pad,
+ * C = -dilation, D = stride, with the weights of each tap transposed first. Which pixels of a tile a
+ * tap reaches is decided by the compiler wherever it can: CLIP says that edges matter at all; then the first and last tile
+ * of a row have constant places, and MIDDLE_CLIP says that even tiles between them can touch an edge.
+ * MERGE: the taps of a filter row are one run of KW * SRC_G values of SRC (forward, no edges, no dilation, one group).
+ *
+ * backward_weights sums x * dy over pixels; its tile is T weights (taps x channels) by Q vectors of filters. See there.
+ */
+#define INSIDE(number, d, size) ((number) >= 0 && (number) % (d) == 0 && (number) / (d) < (size))
+
+#if defined(KERNEL_forward) || defined(KERNEL_backward_data)
+#define TAIL (DST_G % VW)
+#define BLOCKS ((DST_G + Q * VW - 1) / (Q * VW))
+#define RUN (MERGE ? KW * SRC_G : SRC_G)
+#define ROW_NUMBER(r, kh) ((r)*A_H + B_H + (kh)*C_H)
+#define COLUMN_NUMBER(p, kw) ((p)*A_W + B_W + (kw)*C_W)
+/* Does pixel p of a tile at column ow0 see anything through tap kw; and where. check 0: no edge is near. */
+#define TAKES(p, kw) (check ? INSIDE(COLUMN_NUMBER(ow0 + (p), kw), D_W, IW) : COLUMN_NUMBER(p, kw) % D_W == 0)
+#define COLUMN(p, kw) (check ? COLUMN_NUMBER(ow0 + (p), kw) / D_W : ow0 * A_W / D_W + COLUMN_NUMBER(p, kw) / D_W)
+#if TH > 1
+#define UNROLL_ROWS UNROLL
+#else
+#define UNROLL_ROWS NO_UNROLL
+#endif
+#if MERGE && KW * SRC_G <= 9
+#define UNROLL_RUN UNROLL
+#else
+#define UNROLL_RUN NO_UNROLL
+#endif
+
+/* A tile at (oh0, ow0) of a sample: src points at the group's first channel of its first pixel, weights at the first
+ * destination channel c0 (within the group), dst_index at the sample's start in floats. Tiles at the end of a row or
+ * image are moved back to lie inside; pixels before (row0, column0) are another tile's to store. */
+__attribute__((always_inline)) inline void NAME(tile)(__global const float *restrict src, __global const float *restrict weights,
+#ifdef KERNEL_forward
+                                                      __global const float *restrict bias, __global float *restrict dst,
+#else
+                                                      DX_ARGUMENTS,
+#endif
+                                                      int dst_index, int c0, int row0, const int oh0, int column0,
+                                                      const int ow0, const int check)
+{
+    floatv acc[TH * TW][Q];
+    UNROLL for (int q = 0; q < Q; q++) {
+#if defined(KERNEL_forward) && BIAS
+        floatv start = LOAD(bias + q * VW);
+#else
+        floatv start = SPLAT(0.0f);
+#endif
+        UNROLL for (int i = 0; i < TH * TW; i++)
+            acc[i][q] = start;
+    }
+    UNROLL_ROWS for (int kh = 0; kh < KH; kh++) {
+        if (CLIP && TH == 1 && !INSIDE(ROW_NUMBER(oh0, kh), D_H, IH))
+            continue;
+        UNROLL for (int kw = 0; kw < (MERGE ? 1 : KW); kw++) {
+            __global const float *w_tap = weights + (kh * KW + kw) * SRC_G_TAP;
+            UNROLL_RUN for (int k = 0; k < RUN; k++) {
+                floatv w[Q];
+                UNROLL for (int q = 0; q < Q; q++)
+                    w[q] = LOAD(w_tap + k * W_STEP + q * VW);
+                UNROLL for (int r = 0; r < TH; r++) {
+                    if (CLIP && TH > 1 && !INSIDE(ROW_NUMBER(oh0 + r, kh), D_H, IH))
+                        continue;
+                    __global const float *row = src + ROW_NUMBER(oh0 + r, kh) / D_H * (IW * SRC_C) + k;
+                    UNROLL for (int p = 0; p < TW; p++) {
+                        if (TAKES(p, kw)) {
+                            floatv v = SPLAT(row[COLUMN(p, kw) * SRC_C]);
+                            UNROLL for (int q = 0; q < Q; q++)
+                                acc[r * TW + p][q] = fma(v, w[q], acc[r * TW + p][q]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < TH * TW; i++) {
+        if (oh0 + i / TW < row0 || ow0 + i % TW < column0)
+            continue;
+        UNROLL for (int q = 0; q < Q; q++) {
+            int at = dst_index + ((oh0 + i / TW) * OW + ow0 + i % TW) * DST_C + q * VW;
+#ifdef KERNEL_forward
+            floatv out = ACTIVATE(acc[i][q]);
+            if (TAIL != 0 && c0 + (q + 1) * VW > DST_G)
+                STORE_PART(out, dst + at, TAIL)
+            else
+                STORE(out, dst + at);
+#else
+            if (TAIL != 0 && c0 + (q + 1) * VW > DST_G)
+                STORE_DX_PART(acc[i][q], at, TAIL)
+            else
+                STORE_DX(acc[i][q], at);
+#endif
+        }
+    }
+}
+
+/* Work-item (channel block of a group, band of rows, sample). */
+#ifdef KERNEL_forward
+#define TILE(column, ow, check) NAME(tile)(src, weights, bias, dst, dst_index, c0, row, oh, column, ow, check)
+SOLO_KERNEL(forward)(in_t x, in_t parameters, out_t dst)
+#else
+#define TILE(column, ow, check) NAME(tile)(src, weights, dx, mask_y, dst_index, c0, row, oh, column, ow, check)
+SOLO_KERNEL(backward_data)(in_t x, in_t parameters, DX_ARGUMENTS)
+#endif
+{
+    int group = get_global_id(0) / BLOCKS, c0 = get_global_id(0) % BLOCKS * (Q * VW), sample = get_global_id(2);
+    int first = get_global_id(1) * BAND, last = min(first + BAND, OH);
+    __global const float *src = x + (long)sample * (IH * IW * SRC_C) + group * SRC_G;
+    __global const float *weights = parameters + group * W_GROUP + c0;
+#ifdef KERNEL_forward
+    __global const float *bias = parameters + KH * KW * SRC_G * DST_C + group * DST_G + c0;
+#endif
+    int dst_index = sample * (OH * OW * DST_C) + group * DST_G + c0;
+    for (int row = first; row < last; row += TH) {
+#if TH == OH
+        const int oh = 0;
+#else
+        int oh = min(row, OH - TH);
+#endif
+#if TW == OW
+        TILE(0, 0, CLIP);
+#elif !CLIP
+        for (int ow = 0; ow < OW; ow += TW)
+            TILE(ow, min(ow, OW - TW), 0);
+#else
+        TILE(0, 0, 1);
+        for (int ow = TW; ow + TW < OW; ow += TW)
+            TILE(ow, ow, MIDDLE_CLIP);
+        TILE((OW - 1) / TW * TW, OW - TW, 1);
+#endif
+    }
+}
+#undef TAIL
+#undef BLOCKS
+#undef RUN
+#undef ROW_NUMBER
+#undef COLUMN_NUMBER
+#undef TAKES
+#undef COLUMN
+#undef UNROLL_ROWS
+#undef UNROLL_RUN
+#undef TILE
+#endif
+
+#ifdef KERNEL_backward_weights
+/* partial[chunk][w][filter] = sum over the chunk's samples and pixels of x * dy, and behind the weights the sums of dy
+ * for the bias. w counts (kh, kw, channel of the group). A work-item (filter block of a group, run, chunk of SAMPLES
+ * samples) does a run of weights that are neighbours in x too, in tiles of T:
+ *
+ *              Q * VW filters              RUN   weights of a run: all of them (ALL: few channels), a filter row's
+ *           +---------------+                    (MERGE: no edges, no dilation, one group), or a tap's channels
+ *      T    | acc[T][Q]     | += x[t]      RUNS  how many there are
+ *  weights  |               |    * dy[.]   T * Q + Q + 1 registers (ALL with a bias: 2 Q + 1)
+ *           +---------------+
+ */
+#define TAIL (DST_G % VW)
+#define BLOCKS ((DST_G + Q * VW - 1) / (Q * VW))
+#define SAVE(v, w, q)                                                   \
+    {                                                                   \
+        __global float *to_ = out + (w)*DST_C + (q)*VW;                 \
+        if (TAIL != 0 && c0 + ((q) + 1) * VW > DST_G)                        \
+            STORE_PART(v, to_, TAIL)                                    \
+        else                                                            \
+            STORE(v, to_);                                              \
+    }
+/* The pixel of tap t (of ALL's run) relative to the first tap's, in floats of x. */
+#define TAP(t) (((t) / (KW * SRC_G) * DILATION_H * IW + (t) / SRC_G % KW * DILATION_W) * SRC_C + (t) % SRC_G)
+
+SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t partial, int n)
+{
+    int group = get_global_id(0) / BLOCKS, c0 = get_global_id(0) % BLOCKS * (Q * VW), run = get_global_id(1), chunk = get_global_id(2);
+    int first = chunk * SAMPLES, last = min(first + SAMPLES, n);
+    __global float *out = partial + (long)chunk * ((KH * KW * SRC_G + BIAS) * DST_C) + group * DST_G + c0;
+    x += group * SRC_G;
+    dy += group * DST_G + c0;
+#if ALL
+    floatv acc[T][Q], bias[Q];
+    UNROLL for (int q = 0; q < Q; q++) {
+        bias[q] = SPLAT(0.0f);
+        UNROLL for (int t = 0; t < T; t++)
+            acc[t][q] = SPLAT(0.0f);
+    }
+    for (int s = first; s < last; s++) {
+        for (int oh = 0; oh < OH; oh++) {
+            int ih = oh * STRIDE_H - PAD_H;
+            __global const float *row = x + (long)s * (IH * IW * SRC_C) + ih * (IW * SRC_C);
+            __global const float *d_row = dy + ((long)s * OH + oh) * (OW * DST_C);
+            NO_UNROLL for (int ow = 0; ow < OW; ow++) {
+                int iw = ow * STRIDE_W - PAD_W;
+                floatv d[Q];
+                UNROLL for (int q = 0; q < Q; q++) {
+                    d[q] = LOAD(d_row + ow * DST_C + q * VW);
+                    bias[q] += d[q];
+                }
+                if (!CLIP || (ih >= 0 && ih + (KH - 1) * DILATION_H < IH && iw >= 0 && iw + (KW - 1) * DILATION_W < IW)) {
+                    UNROLL for (int t = 0; t < T; t++) {
+                        floatv v = SPLAT(row[iw * SRC_C + TAP(t)]);
+                        UNROLL for (int q = 0; q < Q; q++)
+                            acc[t][q] = fma(v, d[q], acc[t][q]);
+                    }
+                } else {
+                    UNROLL for (int t = 0; t < T; t++) {
+                        int h = ih + t / (KW * SRC_G) * DILATION_H, w = iw + t / SRC_G % KW * DILATION_W;
+                        if (h >= 0 && h < IH && w >= 0 && w < IW) {
+                            floatv v = SPLAT(row[iw * SRC_C + TAP(t)]);
+                            UNROLL for (int q = 0; q < Q; q++)
+                                acc[t][q] = fma(v, d[q], acc[t][q]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    UNROLL for (int q = 0; q < Q; q++) {
+        UNROLL for (int t = 0; t < T; t++)
+            SAVE(acc[t][q], t, q)
+        if (BIAS)
+            SAVE(bias[q], KH * KW * SRC_G, q)
+    }
+#else
+    int kh = MERGE ? run : run / KW, kw = MERGE ? 0 : run % KW;
+    /* columns of dy whose source column ow * stride + shift lies inside */
+    int shift = kw * DILATION_W - PAD_W, low = 0, high = OW;
+    if (CLIP) {
+        low = shift < 0 ? (-shift + STRIDE_W - 1) / STRIDE_W : 0;
+        high = IW - 1 - shift < 0 ? 0 : min(OW, (IW - 1 - shift) / STRIDE_W + 1);
+    }
+    for (int tile = 0; tile < RUN; tile += T) {
+        int t0 = min(tile, RUN - T);
+        floatv acc[T][Q];
+        UNROLL for (int q = 0; q < Q; q++) {
+            UNROLL for (int t = 0; t < T; t++)
+                acc[t][q] = SPLAT(0.0f);
+        }
+        for (int s = first; s < last; s++) {
+            for (int oh = 0; oh < OH; oh++) {
+                int ih = oh * STRIDE_H - PAD_H + kh * DILATION_H;
+                if (CLIP && (ih < 0 || ih >= IH))
+                    continue;
+                __global const float *row = x + (long)s * (IH * IW * SRC_C) + (ih * IW + shift) * SRC_C + t0;
+                __global const float *d_row = dy + ((long)s * OH + oh) * (OW * DST_C);
+                NO_UNROLL for (int ow = low; ow < high; ow++) {
+                    floatv d[Q];
+                    UNROLL for (int q = 0; q < Q; q++)
+                        d[q] = LOAD(d_row + ow * DST_C + q * VW);
+                    UNROLL for (int t = 0; t < T; t++) {
+                        floatv v = SPLAT(row[ow * (STRIDE_W * SRC_C) + t]);
+                        UNROLL for (int q = 0; q < Q; q++)
+                            acc[t][q] = fma(v, d[q], acc[t][q]);
+                    }
+                }
+            }
+        }
+        UNROLL for (int t = 0; t < T; t++) {
+            UNROLL for (int q = 0; q < Q; q++)
+                SAVE(acc[t][q], run * RUN + t0 + t, q)
+        }
+    }
+    if (BIAS && run == 0) {
+        floatv bias[Q];
+        UNROLL for (int q = 0; q < Q; q++)
+            bias[q] = SPLAT(0.0f);
+        NO_UNROLL for (long i = (long)first * (OH * OW); i < (long)last * (OH * OW); i++) {
+            UNROLL for (int q = 0; q < Q; q++)
+                bias[q] += LOAD(dy + i * DST_C + q * VW);
+        }
+        UNROLL for (int q = 0; q < Q; q++)
+            SAVE(bias[q], KH * KW * SRC_G, q)
+    }
+#endif
+}
+#undef TAIL
+#undef BLOCKS
+#undef SAVE
+#undef TAP
+#endif
+#undef INSIDE

@@ -1,0 +1,251 @@
+/* Direct convolution for CPUs: chooses the tiles of cl/conv_direct.cl by a small model of a core. */
+#include "ops/conv.h"
+
+/* A pass that makes an image from an image, in one dimension: destination pixel p sees through tap t the source
+ * pixel (a p + b + c t) / d, where that is exact and inside. */
+struct dimension {
+    int in, out, taps, a, b, c, d;
+};
+
+struct pass {
+    struct dimension h, w;
+    int source_channels, channels, groups; /* of whole images; the destination's channels */
+    bool clip;                             /* a tap can reach outside, or between source pixels */
+};
+
+struct image_tile {
+    int height, width, q;
+    bool middle_clip;
+};
+
+static bool reaches(const struct dimension *d, int pixel, int tap)
+{
+    int number = d->a * pixel + d->b + d->c * tap;
+    return number >= 0 && number % d->d == 0 && number / d->d < d->in;
+}
+
+static bool clips(const struct dimension *d)
+{
+    for (int tap = 0; tap < d->taps; tap++)
+        if (!reaches(d, 0, tap) || !reaches(d, d->out - 1, tap))
+            return true;
+    return d->d > 1;
+}
+
+/* Where the i-th tile of a size begins: tiles overlap at the end rather than stick out. */
+static int tile_start(const struct dimension *d, int i, int size)
+{
+    return i * size < d->out - size ? i * size : d->out - size;
+}
+
+/* Pixels of a tile that a tap reaches. */
+static int reached(const struct dimension *d, int start, int size, int tap)
+{
+    int count = 0;
+    for (int p = start; p < start + size; p++)
+        count += reaches(d, p, tap);
+    return count;
+}
+
+/* Time of a pass over one sample with a tile, in half cycles of a core as in ink_pick_tile(); weights that do not fit
+ * the first-level cache come at 32 bytes a cycle. */
+static double tile_cost(const struct ink_call *call, const struct pass *pass, int height, int width, int q)
+{
+    int group = pass->channels / pass->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
+    int k = pass->source_channels / pass->groups;
+    double weights = (double)pass->h.taps * pass->w.taps * k * group * sizeof(float);
+    double vector_bytes = call->vector_width * sizeof(float), fetch = weights > 32768 ? q * vector_bytes / 16.0 : q;
+    double cost = 0;
+    for (int i = 0; i * height < pass->h.out; i++)
+        for (int j = 0; j * width < pass->w.out; j++) {
+            for (int t = 0; t < pass->h.taps; t++) {
+                int rows = reached(&pass->h, tile_start(&pass->h, i, height), height, t);
+                for (int u = 0; u < pass->w.taps && rows; u++) {
+                    int pixels = rows * reached(&pass->w, tile_start(&pass->w, j, width), width, u);
+                    double fma = (double)pixels * q, loads = pixels + fetch, step = fma > loads ? fma : loads;
+                    cost += k * (step > 8 ? step : 8) + 8;
+                }
+            }
+            cost += 4.0 * height * width * q; /* start and store */
+        }
+    return cost * (vectors / q) * pass->groups;
+}
+
+/* True if a tile between the first and the last of a row can touch an edge, or break the rhythm of the stride. */
+static bool middle_clips(const struct dimension *d, int size)
+{
+    for (int start = size; start + size < d->out; start += size) {
+        if (start % d->d)
+            return true;
+        for (int p = start; p < start + size; p++)
+            for (int tap = 0; tap < d->taps; tap++) {
+                int number = d->a * p + d->b + d->c * tap;
+                if (number < 0 || (number % d->d == 0 && number / d->d >= d->in))
+                    return true;
+            }
+    }
+    return false;
+}
+
+static struct image_tile pick_tile(const struct ink_call *call, const struct pass *pass)
+{
+    int registers = call->vector_width == 16 ? 32 : 16;
+    int group = pass->channels / pass->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
+    struct image_tile best = {0};
+    double best_cost = 0;
+    for (int q = 1; q <= 4; q++)
+        for (int width = 1; width <= pass->w.out && vectors % q == 0; width++)
+            for (int height = 1; height <= pass->h.out && height * width * q + q + 1 <= registers; height++) {
+                /* several rows: whole rows only, and where edges matter the whole image */
+                if (height > 1 && (width < pass->w.out || (pass->clip && height < pass->h.out)))
+                    continue;
+                bool middle = pass->clip && middle_clips(&pass->w, width);
+                double cost = tile_cost(call, pass, height, width, q) * (middle ? 4 : 1);
+                if (!best.q || cost < best_cost) {
+                    best = (struct image_tile){height, width, q, middle};
+                    best_cost = cost;
+                }
+            }
+    return best;
+}
+
+static void define_dimension(struct ink_launches *list, struct ink_launch *launch, const struct dimension *d, const char *suffix)
+{
+    const int values[] = {d->a, d->b, d->c, d->d};
+    for (int i = 0; i < 4; i++) {
+        const char name[] = {"ABCD"[i], '_', *suffix, 0};
+        ink_define_int(list, launch, name, values[i]);
+    }
+    ink_define_int(list, launch, *suffix == 'H' ? "IH" : "IW", d->in);
+    ink_define_int(list, launch, *suffix == 'H' ? "OH" : "OW", d->out);
+    ink_define_int(list, launch, *suffix == 'H' ? "KH" : "KW", d->taps);
+}
+
+/* What both image passes share: the tile and the range. The caller adds arguments and the rest of the defines. */
+static struct ink_launch *emit_image_pass(struct ink_launches *list, const struct ink_call *call, struct pass *pass, const char *kernel,
+                                          const char *label, bool merge)
+{
+    struct ink_launch *launch = ink_launch_add(list, "conv_direct.cl", kernel, label);
+    pass->clip = clips(&pass->h) || clips(&pass->w);
+    struct image_tile tile = pick_tile(call, pass);
+    int group = pass->channels / pass->groups, block = tile.q * call->vector_width, blocks = (group + block - 1) / block;
+    define_dimension(list, launch, &pass->h, "H");
+    define_dimension(list, launch, &pass->w, "W");
+    ink_define_int(list, launch, "SRC_C", pass->source_channels);
+    ink_define_int(list, launch, "SRC_G", pass->source_channels / pass->groups);
+    ink_define_int(list, launch, "DST_C", pass->channels);
+    ink_define_int(list, launch, "DST_G", group);
+    ink_define_int(list, launch, "TH", tile.height);
+    ink_define_int(list, launch, "TW", tile.width);
+    ink_define_int(list, launch, "Q", tile.q);
+    ink_define_int(list, launch, "CLIP", pass->clip);
+    ink_define_int(list, launch, "MIDDLE_CLIP", tile.middle_clip);
+    ink_define_int(list, launch, "MERGE", merge && !pass->clip && pass->groups == 1);
+
+    /* A work-item takes all rows, unless too few are left to share out; a band is a multiple of the tile's height. */
+    int items = blocks * pass->groups * call->batch, bands = items >= 64 ? 1 : (64 + items - 1) / items;
+    int tiles = (pass->h.out + tile.height - 1) / tile.height;
+    int band = bands >= tiles ? tile.height : (tiles + bands - 1) / bands * tile.height;
+    ink_define_int(list, launch, "BAND", band);
+    ink_range_fixed(launch, 0, (size_t)(blocks * pass->groups), 1, 1);
+    ink_range_fixed(launch, 1, (size_t)pass->h.out, (size_t)band, 1);
+    ink_range_samples(launch, 2, 1, 1, 1);
+    launch->sample_flops = ink_conv_flops(call->node);
+    return launch;
+}
+
+void ink_conv_direct_forward(struct ink_launches *list, const struct ink_call *call)
+{
+    const struct ink_node *node = call->node;
+    const struct ink_layer *l = &node->layer;
+    struct pass pass = {
+        .h = {node->in.height, node->out.height, l->filter_height, l->stride_height, -l->pad_top, l->dilation_height, 1},
+        .w = {node->in.width, node->out.width, l->filter_width, l->stride_width, -l->pad_left, l->dilation_width, 1},
+        .source_channels = node->in.channels, .channels = l->units, .groups = l->groups,
+    };
+    int k = node->in.channels / l->groups;
+    struct ink_launch *launch = emit_image_pass(list, call, &pass, "forward", "forward direct", l->dilation_width == 1);
+    ink_define_int(list, launch, "SRC_G_TAP", (long)k * l->units);
+    ink_define_int(list, launch, "W_STEP", l->units);
+    ink_define_int(list, launch, "W_GROUP", l->units / l->groups);
+    ink_define_int(list, launch, "BIAS", !l->no_bias);
+    ink_define_activation(list, launch, call);
+    ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
+    ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
+    ink_arg_value(list, launch, INK_ARG_WRITE, call->y);
+}
+
+void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_call *call)
+{
+    const struct ink_node *node = call->node;
+    const struct ink_layer *l = &node->layer;
+    struct pass pass = {
+        .h = {node->out.height, node->in.height, l->filter_height, 1, l->pad_top, -l->dilation_height, l->stride_height},
+        .w = {node->out.width, node->in.width, l->filter_width, 1, l->pad_left, -l->dilation_width, l->stride_width},
+        .source_channels = l->units, .channels = node->in.channels, .groups = l->groups,
+    };
+    int taps = l->filter_height * l->filter_width, k = node->in.channels / l->groups;
+    ink_value turned = ink_value_create(list, "transposed weights", 0, (size_t)taps * (size_t)k * (size_t)l->units * sizeof(float));
+    ink_emit_transpose(list, call, call->parameters, turned, taps, k, l->units);
+    struct ink_launch *launch = emit_image_pass(list, call, &pass, "backward_data", "backward_data direct", false);
+    ink_define_int(list, launch, "SRC_G_TAP", (long)k * l->units);
+    ink_define_int(list, launch, "W_STEP", k);
+    ink_define_int(list, launch, "W_GROUP", (long)(l->units / l->groups) * k);
+    ink_arg_value(list, launch, INK_ARG_READ, call->dy);
+    ink_arg_value(list, launch, INK_ARG_READ, turned);
+    ink_arg_dx(list, launch, call);
+}
+
+void ink_conv_direct_backward_weights(struct ink_launches *list, const struct ink_call *call)
+{
+    const struct ink_node *node = call->node;
+    const struct ink_layer *l = &node->layer;
+    int registers = call->vector_width == 16 ? 32 : 16, k = node->in.channels / l->groups, taps = l->filter_height * l->filter_width;
+    int group = l->units / l->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
+    bool clip = l->pad_top || l->pad_left || (node->out.height - 1) * l->stride_height + (l->filter_height - 1) * l->dilation_height - l->pad_top >= node->in.height ||
+                (node->out.width - 1) * l->stride_width + (l->filter_width - 1) * l->dilation_width - l->pad_left >= node->in.width;
+    bool merge = !clip && l->dilation_width == 1 && l->groups == 1;
+    int run = merge ? l->filter_width * k : k, runs = merge ? l->filter_height : taps;
+    bool all = taps * k + 3 <= registers && run < 8;
+    if (all) {
+        run = taps * k;
+        runs = 1;
+    }
+    struct ink_tile tile;
+    ink_pick_tile(call, run, vectors, &tile);
+    if (all) {
+        tile = (struct ink_tile){run, 1};
+        for (int q = 2; q <= 4; q++)
+            if (vectors % q == 0 && run * q + 2 * q + 1 <= registers)
+                tile.q = q;
+    }
+
+    /* Enough work-items for many cores, from a partition of the batch that depends on nothing but the shapes. */
+    int blocks = (vectors + tile.q - 1) / tile.q, items = blocks * l->groups * runs, chunks = (48 + items - 1) / items;
+    int samples = call->batch / chunks > 1 ? (call->batch + chunks - 1) / chunks : 1;
+    size_t count = node->trained_count;
+    ink_value partial = call->gradients;
+    chunks = (call->batch + samples - 1) / samples;
+    if (chunks > 1)
+        partial = ink_value_create(list, "partial gradients", 0, (size_t)chunks * count * sizeof(float));
+    struct ink_launch *launch = ink_launch_add(list, "conv_direct.cl", "backward_weights", "backward_weights direct");
+    const struct { const char *name; int value; } defines[] = {
+        {"IH", node->in.height}, {"IW", node->in.width}, {"OH", node->out.height}, {"OW", node->out.width}, {"KH", l->filter_height},
+        {"KW", l->filter_width}, {"STRIDE_H", l->stride_height}, {"STRIDE_W", l->stride_width}, {"DILATION_H", l->dilation_height},
+        {"DILATION_W", l->dilation_width}, {"PAD_H", l->pad_top}, {"PAD_W", l->pad_left}, {"SRC_C", node->in.channels}, {"SRC_G", k},
+        {"DST_C", l->units}, {"DST_G", group}, {"T", tile.rows}, {"Q", tile.q}, {"RUN", run}, {"CLIP", clip}, {"MERGE", merge}, {"ALL", all},
+        {"BIAS", !l->no_bias}, {"SAMPLES", samples},
+    };
+    for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
+        ink_define_int(list, launch, defines[i].name, defines[i].value);
+    ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
+    ink_arg_value(list, launch, INK_ARG_READ, call->dy);
+    ink_arg_value(list, launch, INK_ARG_WRITE, partial);
+    ink_arg_scalar(list, launch, INK_BATCH);
+    ink_range_fixed(launch, 0, (size_t)(blocks * l->groups), 1, 1);
+    ink_range_fixed(launch, 1, (size_t)runs, 1, 1);
+    ink_range_samples(launch, 2, 1, (size_t)samples, 1);
+    launch->sample_flops = ink_conv_flops(node);
+    if (chunks > 1)
+        ink_emit_reduce(list, call, partial, call->gradients, count, samples);
+}

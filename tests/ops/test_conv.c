@@ -1,0 +1,153 @@
+/* Convolution against the reference: every algorithm, style and vector width. The cases take in single pixels, filters
+ * as large as the image, edges on some sides only, strides that skip pixels, dilation, groups down to one channel,
+ * channel counts that do not fill a vector, and batches shorter than planned. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ops/op_case.h"
+#include "reference.h"
+#include "suite.h"
+
+enum { LARGEST = 1 << 16 };
+
+struct conv { struct ink_shape in; struct ink_layer layer; int batch, n; };
+#define CONV(h, w, c, f, kh, kw, ...) {{h, w, c}, {.op = "conv", .units = f, .filter_height = kh, .filter_width = kw, __VA_ARGS__}
+static const struct conv cases[] = {
+    CONV(1, 1, 1, 1, 1, 1, .no_bias = false), 1, 1},
+    CONV(12, 12, 1, 32, 3, 3, .activation = INK_RELU), 3, 3},
+    CONV(13, 13, 8, 16, 3, 3, .activation = INK_RELU), 4, 3},
+    CONV(5, 5, 16, 48, 3, 3, .activation = INK_TANH), 5, 5},
+    CONV(9, 30, 3, 10, 5, 5, .padding = INK_SAME, .activation = INK_LEAKY_RELU, .slope = 0.1f), 2, 2},
+    CONV(28, 28, 1, 6, 5, 5, .padding = INK_SAME), 2, 1},
+    CONV(11, 14, 6, 12, 3, 2, .padding = INK_SAME, .stride_height = 2, .stride_width = 3, .groups = 3), 2, 2},
+    CONV(8, 33, 4, 4, 3, 3, .padding = INK_SAME, .groups = 4, .no_bias = true), 1, 1},
+    CONV(10, 17, 5, 20, 3, 3, .dilation_height = 2, .dilation_width = 3, .padding = INK_EXPLICIT, .pad_left = 4, .pad_bottom = 1), 3, 2},
+    CONV(7, 6, 17, 33, 7, 6, .activation = INK_SIGMOID), 2, 2},
+    CONV(6, 40, 2, 18, 1, 9, .padding = INK_SAME, .stride_width = 2), 2, 2},
+    CONV(4, 4, 33, 17, 1, 1, .stride_height = 2, .stride_width = 2), 3, 3},
+};
+static float x[LARGEST], y[LARGEST], dy[LARGEST], dx[LARGEST], start[LARGEST], mask[LARGEST], parameters[LARGEST], gradients[LARGEST];
+static double want[LARGEST], masked[LARGEST];
+
+static struct op_case op_case_of(const struct conv *conv)
+{
+    return (struct op_case){.in = conv->in, .layer = conv->layer, .batch = conv->batch, .n = conv->n};
+}
+
+/* The case as the reference has it; padding as numbers from the library's own shape inference. */
+static struct reference_window window_of(const struct conv *conv, struct ink_shape *out)
+{
+    struct op_case c = op_case_of(conv);
+    const struct ink_node *node = op_case_node(&c);
+    const struct ink_layer *l = &node->layer;
+    *out = node->out;
+    struct reference_window window = {
+        .batch = conv->n, .height = conv->in.height, .width = conv->in.width, .channels = conv->in.channels,
+        .filter_height = l->filter_height, .filter_width = l->filter_width, .stride_height = l->stride_height, .stride_width = l->stride_width,
+        .pad_top = l->pad_top, .pad_bottom = l->pad_bottom, .pad_left = l->pad_left, .pad_right = l->pad_right,
+        .dilation_height = l->dilation_height, .dilation_width = l->dilation_width, .units = l->units, .groups = l->groups,
+    };
+    ck_assert_int_eq(reference_out_height(&window), out->height);
+    ck_assert_int_eq(reference_out_width(&window), out->width);
+    ck_assert_uint_lt(ink_shape_count(*out) * (size_t)conv->n, LARGEST);
+    ck_assert_uint_lt(node->trained_count, LARGEST);
+    return window;
+}
+
+static size_t weights_of(const struct reference_window *w)
+{
+    return (size_t)w->filter_height * (size_t)w->filter_width * (size_t)(w->channels / w->groups) * (size_t)w->units;
+}
+
+static void check_forward(const struct op_way *way, void *user)
+{
+    const struct conv *conv = user;
+    struct ink_shape out;
+    struct reference_window window = window_of(conv, &out);
+    struct op_case c = op_case_of(conv);
+    size_t outputs = ink_shape_count(out) * (size_t)conv->n;
+    c.x[0] = x;
+    c.parameters = parameters;
+    c.y = y;
+    op_case_run(&c, INK_FORWARD, way);
+    reference_conv_forward(&window, x, parameters, conv->layer.no_bias ? NULL : parameters + weights_of(&window), want);
+    static float sums[LARGEST];
+    for (size_t k = 0; k < outputs; k++)
+        sums[k] = (float)want[k];
+    if (conv->layer.activation != INK_NONE)
+        reference_activation_forward(conv->layer.activation, (double)conv->layer.slope, outputs, sums, want);
+    /* OpenCL allows tanh 5 ulp, and sigmoid's exp and division 3 and 2.5 */
+    double function = conv->layer.activation == INK_TANH || conv->layer.activation == INK_SIGMOID ? 5.5 * 0x1p-23 : 0;
+    reference_compare(way->label, y, want, outputs, reference_tolerance(weights_of(&window) / (size_t)window.units + 1) + function);
+}
+
+static void check_backward_data(const struct op_way *way, void *user)
+{
+    const struct conv *conv = user;
+    struct ink_shape out;
+    struct reference_window window = window_of(conv, &out);
+    struct op_case c = op_case_of(conv);
+    size_t values = ink_shape_count(conv->in) * (size_t)conv->n, terms = weights_of(&window) / (size_t)window.channels * (size_t)window.groups + 1;
+    c.dy = dy;
+    c.parameters = parameters;
+    c.dx = dx;
+    reference_conv_backward_data(&window, parameters, dy, want);
+    op_case_run(&c, INK_BACKWARD_DATA, way);
+    reference_compare(way->label, dx, want, values, reference_tolerance(terms));
+
+    c.accumulate = true;
+    c.mask = INK_LEAKY_RELU;
+    c.mask_slope = 0.25f;
+    c.mask_y = mask;
+    memcpy(dx, start, sizeof dx);
+    op_case_run(&c, INK_BACKWARD_DATA, way);
+    for (size_t k = 0; k < values; k++)
+        masked[k] = (want[k] + start[k]) * (mask[k] > 0 ? 1.0 : 0.25);
+    reference_compare(way->label, dx, masked, values, reference_tolerance(terms + 1));
+}
+
+static void check_backward_weights(const struct op_way *way, void *user)
+{
+    const struct conv *conv = user;
+    struct ink_shape out;
+    struct reference_window window = window_of(conv, &out);
+    struct op_case c = op_case_of(conv);
+    size_t weights = weights_of(&window), rows = (size_t)conv->n * (size_t)out.height * (size_t)out.width;
+    c.x[0] = x;
+    c.dy = dy;
+    c.gradients = gradients;
+    op_case_run(&c, INK_BACKWARD_WEIGHTS, way);
+    reference_conv_backward_weights(&window, x, dy, want);
+    if (!conv->layer.no_bias)
+        reference_bias_backward(rows, window.units, dy, want + weights);
+    reference_compare(way->label, gradients, want, weights + (conv->layer.no_bias ? 0 : (size_t)window.units), reference_tolerance(rows));
+}
+
+START_TEST(every_pass_agrees_with_the_reference)
+{
+    struct conv conv = cases[_i];
+    struct op_case c = op_case_of(&conv);
+    test_fill(1, -1, 1, x, LARGEST);
+    test_fill(2, -1, 1, parameters, LARGEST);
+    test_fill(3, -1, 1, dy, LARGEST);
+    test_fill(4, -1, 1, mask, LARGEST);
+    test_fill(5, -1, 1, start, LARGEST);
+    op_case_each_way(&c, INK_FORWARD, check_forward, &conv);
+    op_case_each_way(&c, INK_BACKWARD_DATA, check_backward_data, &conv);
+    op_case_each_way(&c, INK_BACKWARD_WEIGHTS, check_backward_weights, &conv);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("conv");
+    TCase *tcase = tcase_create("conv");
+    tcase_add_loop_test(tcase, every_pass_agrees_with_the_reference, 0, sizeof cases / sizeof *cases);
+    tcase_set_timeout(tcase, 300);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
