@@ -338,7 +338,8 @@ struct ink_evaluate_options {
     const char *algorithms; /* as for training */
 };
 
-/* Runs the model over a data set. probabilities (may be NULL): [count][classes], filled with softmax outputs. */
+/* Runs the model over a data set. probabilities (may be NULL): [count][classes], filled with softmax outputs, classes
+ * being the channels of ink_model_output(). */
 INK_API ink_status ink_evaluate(ink_model *model, ink_device *device, const ink_dataset *dataset,
                                 const struct ink_evaluate_options *options, float *probabilities,
                                 struct ink_metrics *metrics);

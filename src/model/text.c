@@ -1,0 +1,292 @@
+/* The text form of a model: a line "input HxWxC", then a line a layer, its op first:
+ *
+ *   [name:] op [units] [HxW] [activation] [key=value ...]        # comment
+ *
+ * A bare number is units (dropout: rate), HxW the filter or window, a bare word the activation. Keys: from, with (other),
+ * stride, pad (same, valid, N, or top,bottom,left,right), dilation, groups, bias=no, slope, rate, momentum, epsilon, init.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/model.h"
+
+static const char *const initialisers[] = {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal"};
+
+enum { LINE_BYTES = 512, MAX_LINES = 8192 };
+
+/* ------------------------------------------------------------------ reading */
+
+static bool read_int(const char *word, int *value)
+{
+    char *end;
+    errno = 0;
+    long number = strtol(word, &end, 10);
+    if (!isdigit((unsigned char)*word) || *end || errno || number > 1 << 28)
+        return false;
+    *value = (int)number;
+    return true;
+}
+
+/* "N" or "NxM". */
+static bool read_pair(const char *word, int *first, int *second)
+{
+    const char *cross = strchr(word, 'x');
+    char left[32];
+    if (!cross)
+        return read_int(word, first) && read_int(word, second);
+    if ((size_t)(cross - word) >= sizeof left)
+        return false;
+    memcpy(left, word, (size_t)(cross - word));
+    left[cross - word] = 0;
+    return read_int(left, first) && read_int(cross + 1, second);
+}
+
+static bool read_float(const char *word, float *value)
+{
+    char *end;
+    *value = strtof(word, &end);
+    return *word && !*end && *value == *value && *value < 1e30f && *value > -1e30f;
+}
+
+static bool read_padding(const char *word, struct ink_layer *layer)
+{
+    int *pads[4] = {&layer->pad_top, &layer->pad_bottom, &layer->pad_left, &layer->pad_right}, count = 0;
+    char copy[64];
+    if (strcmp(word, "same") == 0 || strcmp(word, "valid") == 0) {
+        layer->padding = *word == 's' ? INK_SAME : INK_VALID;
+        return true;
+    }
+    if (strlen(word) >= sizeof copy)
+        return false;
+    strcpy(copy, word);
+    layer->padding = INK_EXPLICIT;
+    char *rest = copy;
+    for (char *part = strtok_r(copy, ",", &rest); part; part = strtok_r(NULL, ",", &rest), count++)
+        if (count == 4 || !read_int(part, pads[count]))
+            return false;
+    for (int i = 1; i < 4 && count == 1; i++)
+        *pads[i] = layer->pad_top;
+    return count == 1 || count == 4;
+}
+
+static bool read_key(const char *key, const char *value, struct ink_layer *layer)
+{
+    if (strcmp(key, "from") == 0)
+        layer->input = value;
+    else if (strcmp(key, "with") == 0)
+        layer->other = value;
+    else if (strcmp(key, "stride") == 0)
+        return read_pair(value, &layer->stride_height, &layer->stride_width);
+    else if (strcmp(key, "pad") == 0)
+        return read_padding(value, layer);
+    else if (strcmp(key, "dilation") == 0)
+        return read_pair(value, &layer->dilation_height, &layer->dilation_width);
+    else if (strcmp(key, "groups") == 0)
+        return read_int(value, &layer->groups);
+    else if (strcmp(key, "bias") == 0)
+        return layer->no_bias = strcmp(value, "no") == 0, layer->no_bias || strcmp(value, "yes") == 0;
+    else if (strcmp(key, "slope") == 0)
+        return read_float(value, &layer->slope);
+    else if (strcmp(key, "rate") == 0)
+        return read_float(value, &layer->rate);
+    else if (strcmp(key, "momentum") == 0)
+        return read_float(value, &layer->momentum);
+    else if (strcmp(key, "epsilon") == 0)
+        return read_float(value, &layer->epsilon);
+    else if (strcmp(key, "init") == 0) {
+        for (int i = 0; i < 4; i++)
+            if (strcmp(value, initialisers[i]) == 0)
+                return layer->initialiser = (ink_initialiser)i, true;
+        return false;
+    } else
+        return false;
+    return *value != 0;
+}
+
+static bool read_word(const char *word, struct ink_layer *layer)
+{
+    for (int a = INK_RELU; a <= INK_SOFTMAX; a++)
+        if (strcmp(word, ink_activation_name((ink_activation)a)) == 0)
+            return layer->activation = (ink_activation)a, true;
+    if (strcmp(layer->op, "dropout") == 0)
+        return read_float(word, &layer->rate);
+    if (strchr(word, 'x'))
+        return read_pair(word, &layer->filter_height, &layer->filter_width);
+    return read_int(word, &layer->units);
+}
+
+/* Adds the layer of a line, which is cut into words in place. */
+static ink_status read_layer(ink_model *model, char *line)
+{
+    struct ink_layer layer = {0};
+    char *rest = line, *word = strtok_r(line, " \t\r", &rest);
+    if (word[strlen(word) - 1] == ':') {
+        word[strlen(word) - 1] = 0;
+        layer.name = word;
+        word = strtok_r(NULL, " \t\r", &rest);
+        if (!word)
+            return ink_fail(INK_ERROR_FORMAT, "a name without an op");
+    }
+    layer.op = word;
+    while ((word = strtok_r(NULL, " \t\r", &rest))) {
+        char *equals = strchr(word, '=');
+        bool good;
+        if (equals) {
+            *equals = 0;
+            good = read_key(word, equals + 1, &layer);
+            *equals = '=';
+            /* names were set to point behind the '=', which is good */
+        } else {
+            good = read_word(word, &layer);
+        }
+        if (!good)
+            return ink_fail(INK_ERROR_FORMAT, "'%.60s' is not understood after '%.40s'", word, layer.op);
+    }
+    return ink_model_add(model, &layer);
+}
+
+ink_status ink_model_parse(const char *text, ink_model **out)
+{
+    ink_model *model = NULL;
+    ink_status status = INK_OK;
+    int number = 0;
+    for (const char *at = text, *next; *at && !status; at = next) {
+        char line[LINE_BYTES];
+        size_t length = strcspn(at, "\n");
+        next = at + length + (at[length] == '\n');
+        number++;
+        if (length >= sizeof line || number > MAX_LINES) {
+            status = ink_fail(INK_ERROR_FORMAT, "the line is longer than %d characters, or there are more than %d lines", LINE_BYTES - 1, MAX_LINES);
+            break;
+        }
+        memcpy(line, at, length);
+        line[length] = 0;
+        line[strcspn(line, "#")] = 0;
+        char *start = line + strspn(line, " \t\r");
+        if (!*start)
+            continue;
+        if (model) {
+            status = read_layer(model, start);
+            continue;
+        }
+        struct ink_shape shape;
+        char behind;
+        if (sscanf(start, "input %dx%dx%d %c", &shape.height, &shape.width, &shape.channels, &behind) != 3)
+            status = ink_fail(INK_ERROR_FORMAT, "a model begins with its input, for example 'input 28x28x1'; found '%.40s'", start);
+        else
+            status = ink_model_create(shape, &model);
+    }
+    if (status) {
+        ink_model_destroy(&model);
+        return ink_fail_in(status, "model text, line %d", number);
+    }
+    if (!model)
+        return ink_fail(INK_ERROR_FORMAT, "the model text is empty; it begins with its input, for example 'input 28x28x1'");
+    *out = model;
+    return INK_OK;
+}
+
+/* ------------------------------------------------------------------ writing */
+
+struct writer {
+    char *text;
+    size_t used, room;
+    bool failed;
+};
+
+static void write_text(struct writer *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void write_text(struct writer *writer, const char *format, ...)
+{
+    char piece[LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    size_t length = (size_t)vsnprintf(piece, sizeof piece, format, arguments);
+    va_end(arguments);
+    if (!writer->failed && writer->used + length + 1 > writer->room) {
+        size_t room = 2 * (writer->used + length + 1);
+        char *larger = realloc(writer->text, room);
+        writer->failed = !larger;
+        if (larger) {
+            writer->text = larger;
+            writer->room = room;
+        }
+    }
+    if (writer->failed)
+        return;
+    memcpy(writer->text + writer->used, piece, length + 1);
+    writer->used += length;
+}
+
+static void write_pair(struct writer *writer, const char *key, int first, int second, int usual_first, int usual_second)
+{
+    if (first == usual_first && second == usual_second)
+        return;
+    write_text(writer, " %s=%dx%d", key, first, second);
+}
+
+static void write_layer(struct writer *writer, const struct ink_model *model, int i)
+{
+    const struct ink_node *node = &model->nodes[i];
+    const struct ink_layer *l = &node->layer;
+    unsigned fields = node->op->fields;
+    bool window = fields & INK_FIELD_FILTER && !(fields & INK_FIELD_UNITS);
+    char usual[64];
+    ink_model_default_name(model, i, node->op->name, usual, sizeof usual);
+    if (strcmp(usual, l->name) != 0)
+        write_text(writer, "%s: ", l->name);
+    write_text(writer, "%s", node->op->name);
+    if (fields & INK_FIELD_UNITS)
+        write_text(writer, " %d", l->units);
+    if (fields & INK_FIELD_RATE)
+        write_text(writer, " %.9g", (double)l->rate);
+    if (fields & INK_FIELD_FILTER)
+        write_text(writer, " %dx%d", l->filter_height, l->filter_width);
+    if (l->activation != INK_NONE)
+        write_text(writer, " %s", ink_activation_name(l->activation));
+    if (l->activation == INK_LEAKY_RELU)
+        write_text(writer, " slope=%.9g", (double)l->slope);
+    if (l->input && ink_model_find(model, l->input) != i - 1)
+        write_text(writer, " from=%s", l->input);
+    if (l->other)
+        write_text(writer, " with=%s", l->other);
+    if (fields & INK_FIELD_STRIDE)
+        write_pair(writer, "stride", l->stride_height, l->stride_width, window ? l->filter_height : 1, window ? l->filter_width : 1);
+    if (fields & INK_FIELD_PADDING && l->padding == INK_SAME)
+        write_text(writer, " pad=same");
+    if (fields & INK_FIELD_PADDING && l->padding == INK_EXPLICIT)
+        write_text(writer, " pad=%d,%d,%d,%d", l->pad_top, l->pad_bottom, l->pad_left, l->pad_right);
+    if (fields & INK_FIELD_DILATION)
+        write_pair(writer, "dilation", l->dilation_height, l->dilation_width, 1, 1);
+    if (fields & INK_FIELD_GROUPS && l->groups != 1)
+        write_text(writer, " groups=%d", l->groups);
+    if (l->no_bias)
+        write_text(writer, " bias=no");
+    if (fields & INK_FIELD_MOMENTUM)
+        write_text(writer, " momentum=%.9g", (double)l->momentum);
+    if (fields & INK_FIELD_EPSILON)
+        write_text(writer, " epsilon=%.9g", (double)l->epsilon);
+    if (l->initialiser != INK_GLOROT_UNIFORM)
+        write_text(writer, " init=%s", initialisers[l->initialiser]);
+    write_text(writer, "\n");
+}
+
+const char *ink_model_text(ink_model *model)
+{
+    if (model->text)
+        return model->text;
+    struct writer writer = {0};
+    write_text(&writer, "input %dx%dx%d\n", model->input.height, model->input.width, model->input.channels);
+    for (int i = 0; i < model->count; i++)
+        write_layer(&writer, model, i);
+    if (writer.failed) {
+        free(writer.text);
+        ink_fail_memory(writer.used);
+        return "";
+    }
+    model->text = writer.text;
+    return model->text;
+}

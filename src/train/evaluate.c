@@ -1,0 +1,98 @@
+/* Evaluation of a model over a data set, and prediction of single images. */
+#include <stdlib.h>
+
+#include "data/dataset.h"
+#include "train/feed.h"
+
+enum { USUAL_BATCH = 128 };
+
+ink_status ink_evaluate(ink_model *model, ink_device *device, const ink_dataset *dataset, const struct ink_evaluate_options *options,
+                        float *probabilities, struct ink_metrics *metrics)
+{
+    struct ink_plan *plan = NULL;
+    struct ink_feed feed = {0};
+    struct ink_metrics result;
+    struct ink_plan_options how = {.batch = options && options->batch ? options->batch : USUAL_BATCH, .classes = dataset->classes,
+                                   .probabilities = probabilities != NULL, .algorithms = options ? options->algorithms : NULL};
+    int columns = probabilities ? ink_model_output(model).channels : 0;
+    if (how.batch < 1)
+        return ink_fail(INK_ERROR_ARGUMENT, "batch is %d; it must be at least 1", how.batch);
+    INK_TRY(ink_feed_check(model, dataset->shape));
+    ink_status status = ink_plan_create(device, model, &how, &plan);
+    if (!status)
+        status = ink_feed_load(device, dataset, columns, &feed);
+    if (!status)
+        status = ink_feed_bind(&feed, plan, INK_SECTION_EVALUATE);
+    if (!status)
+        status = ink_feed_evaluate(&feed, plan, dataset, how.batch, &result);
+    if (!status)
+        status = ink_buffer_read(device, feed.probabilities, 0, probabilities, dataset->count * (size_t)columns * sizeof *probabilities);
+    ink_plan_destroy(&plan);
+    ink_feed_destroy(&feed);
+    if (!status && metrics)
+        *metrics = result;
+    return status;
+}
+
+struct ink_predictor {
+    struct ink_plan *plan;
+    struct ink_feed feed; /* room for one batch */
+    int batch, classes;
+};
+
+ink_status ink_predictor_create(ink_model *model, ink_device *device, int batch, ink_predictor **out)
+{
+    struct ink_shape output = ink_model_output(model);
+    if (batch < 0)
+        return ink_fail(INK_ERROR_ARGUMENT, "batch is %d; it must be at least 1, or 0 for the usual", batch);
+    struct ink_predictor *predictor = calloc(1, sizeof *predictor);
+    if (!predictor)
+        return ink_fail_memory(sizeof *predictor);
+    predictor->batch = batch ? batch : USUAL_BATCH;
+    predictor->classes = output.channels;
+    struct ink_plan_options how = {.batch = predictor->batch, .classes = predictor->classes, .probabilities = true};
+    ink_status status = ink_plan_create(device, model, &how, &predictor->plan);
+    if (!status)
+        status = ink_feed_create(device, (size_t)predictor->batch, ink_shape_count(model->input), predictor->classes, &predictor->feed);
+    if (!status)
+        status = ink_feed_order(&predictor->feed, false, 0, 0);
+    if (!status)
+        status = ink_feed_bind(&predictor->feed, predictor->plan, INK_SECTION_EVALUATE);
+    if (status)
+        ink_predictor_destroy(&predictor);
+    else
+        *out = predictor;
+    return status;
+}
+
+void ink_predictor_destroy(ink_predictor **predictor)
+{
+    if (!predictor || !*predictor)
+        return;
+    ink_plan_destroy(&(*predictor)->plan);
+    ink_feed_destroy(&(*predictor)->feed);
+    free(*predictor);
+    *predictor = NULL;
+}
+
+ink_status ink_predictor_run(ink_predictor *predictor, const uint8_t *images, size_t count, float *probabilities)
+{
+    struct ink_feed *feed = &predictor->feed;
+    for (size_t done = 0, n; done < count; done += n) {
+        n = count - done < (size_t)predictor->batch ? count - done : (size_t)predictor->batch;
+        INK_TRY(ink_feed_write(feed, images + done * feed->sample_bytes, NULL, n));
+        INK_TRY(ink_plan_run(predictor->plan, INK_SECTION_EVALUATE, 0, (int)n, NULL));
+        INK_TRY(ink_buffer_read(feed->device, feed->probabilities, 0, probabilities + done * (size_t)predictor->classes,
+                                n * (size_t)predictor->classes * sizeof *probabilities));
+    }
+    return INK_OK;
+}
+
+ink_status ink_predict(ink_model *model, ink_device *device, const uint8_t *images, size_t count, float *probabilities)
+{
+    ink_predictor *predictor = NULL;
+    INK_TRY(ink_predictor_create(model, device, count && count < USUAL_BATCH ? (int)count : 0, &predictor));
+    ink_status status = ink_predictor_run(predictor, images, count, probabilities);
+    ink_predictor_destroy(&predictor);
+    return status;
+}
