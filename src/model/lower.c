@@ -134,6 +134,8 @@ static const struct ink_algorithm *choose(const struct ink_lowering *how, const 
             continue;
         if (length && strlen(a->name) == length && strncmp(a->name, asked, length) == 0)
             return a;
+        if (a->on_request)
+            continue;
         if (!styled && (a->style == INK_STYLE_AUTO || a->style == call->style))
             styled = a;
         if (!any)

@@ -86,6 +86,7 @@ struct ink_algorithm {
     enum ink_style style;        /* which style takes it by itself; AUTO: both */
     bool (*applies)(const struct ink_call *call); /* NULL: always */
     void (*emit)(struct ink_launches *list, const struct ink_call *call);
+    bool on_request;             /* taken only where the user names it */
 };
 
 struct ink_op {

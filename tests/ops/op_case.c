@@ -50,30 +50,6 @@ const struct ink_node *op_case_node(const struct op_case *op_case)
     return &model->nodes[0];
 }
 
-void op_case_each_way(const struct op_case *op_case, enum ink_pass pass, void (*check)(const struct op_way *way, void *user), void *user)
-{
-    static const char *const passes[] = {"forward", "backward_data", "backward_weights"};
-    int ways = 0;
-    const struct ink_op *op = op_case_node(op_case)->op;
-    for (const struct ink_algorithm *a = op->passes[pass]; a && a->name; a++)
-        for (enum ink_style style = INK_STYLE_CPU; style <= INK_STYLE_GPU; style++)
-            for (int width = 4; width <= 16; width *= 2) {
-                if (a->style != INK_STYLE_AUTO && a->style != style)
-                    continue;
-                const struct ink_node *node = op_case_node(op_case);
-                struct ink_call call = {.node = node, .device = test_device(), .style = style, .vector_width = width,
-                                        .batch = op_case->batch, .training = op_case->training, .pass = pass};
-                if (a->applies && !a->applies(&call))
-                    continue;
-                char label[128];
-                snprintf(label, sizeof label, "%s %s %s, %s style, vectors of %d", op->name, a->name, passes[pass],
-                         style == INK_STYLE_CPU ? "CPU" : "GPU", width);
-                check(&(struct op_way){style, width, a, label}, user);
-                ways++;
-            }
-    ck_assert_msg(ways > 0, "%s has no algorithm for %s here", op->name, passes[pass]);
-}
-
 /* A pinned value, and what goes in and out of it. */
 struct port {
     ink_value value;
@@ -99,41 +75,191 @@ static ink_value add_port(struct ports *ports, const char *label, const void *da
     return value;
 }
 
-void op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct op_way *way)
+/* Emits a pass of a case into the ports' list. whole: every value a pass may use, with data or without. */
+static void emit(struct ports *ports, const struct op_case *op_case, enum ink_pass pass, const struct op_way *way, bool whole, struct ink_call *call)
 {
-    struct ink_device *device = test_device();
     const struct ink_node *node = op_case_node(op_case);
-    struct ports ports = {0};
     size_t in = ink_shape_count(node->in) * sizeof(float), out = ink_shape_count(node->out) * sizeof(float);
     size_t trained = node->trained_count * sizeof(float);
     bool forward = pass == INK_FORWARD, weights = pass == INK_BACKWARD_WEIGHTS, data = pass == INK_BACKWARD_DATA;
-    struct ink_call call = {
-        .node = node, .number = 3, .device = device, .style = way->style, .vector_width = way->vector_width, .batch = op_case->batch,
-        .training = op_case->training, .pass = pass, .operand = op_case->operand,
-        .x = {add_port(&ports, "x", op_case->x[0], in, 0, op_case->n, false), add_port(&ports, "x2", op_case->x[1], in, 0, op_case->n, false)},
-        .y = add_port(&ports, "y", op_case->y, out, 0, op_case->n, forward),
-        .dy = add_port(&ports, "dy", forward ? NULL : op_case->dy, out, 0, op_case->n, false),
-        .dx = add_port(&ports, "dx", data ? op_case->dx : NULL, in, 0, op_case->n, data),
-        .parameters = add_port(&ports, "parameters", op_case->parameters, 0, trained, op_case->n, false),
-        .gradients = add_port(&ports, "gradients", forward ? NULL : op_case->gradients, 0, trained, op_case->n, weights),
-        .state = add_port(&ports, "state", op_case->state, 0, node->state_count * sizeof(float), op_case->n, forward),
-        .epilogue = {op_case->accumulate, op_case->mask, op_case->mask_slope, add_port(&ports, "mask y", op_case->mask_y, in, 0, op_case->n, false)},
+    static const char any;
+    struct op_case c = *op_case;
+    if (whole) {
+        c.x[0] = (const void *)&any;
+        c.x[1] = node->op->inputs == 2 ? (const void *)&any : NULL;
+        c.y = c.dx = c.gradients = c.state = (void *)&any;
+        c.dy = c.parameters = c.mask_y = (const void *)&any;
+        for (int k = 0; k < INK_MAX_SAVED; k++)
+            c.saved[k] = (void *)&any;
+    }
+    *call = (struct ink_call){
+        .node = node, .number = 3, .device = test_device(), .style = way->style, .vector_width = way->vector_width, .batch = c.batch,
+        .training = c.training, .pass = pass, .operand = c.operand,
+        .x = {add_port(ports, "x", c.x[0], in, 0, c.n, false), add_port(ports, "x2", c.x[1], in, 0, c.n, false)},
+        .y = add_port(ports, "y", c.y, out, 0, c.n, forward),
+        .dy = add_port(ports, "dy", forward ? NULL : c.dy, out, 0, c.n, false),
+        .dx = add_port(ports, "dx", data ? c.dx : NULL, in, 0, c.n, data),
+        .parameters = add_port(ports, "parameters", c.parameters, 0, trained, c.n, false),
+        .gradients = add_port(ports, "gradients", forward ? NULL : c.gradients, 0, trained, c.n, weights),
+        .state = add_port(ports, "state", c.state, 0, node->state_count * sizeof(float), c.n, forward),
+        .epilogue = {c.accumulate, c.mask, c.mask_slope, add_port(ports, "mask y", c.mask_y, in, 0, c.n, false)},
     };
     for (int k = 0; k < INK_MAX_SAVED; k++)
-        call.saved[k] = add_port(&ports, "saved", op_case->saved[k], node->saved[k].sample_bytes, node->saved[k].fixed_bytes, op_case->n, forward);
-    ck_assert_msg(call.x[1] == INK_NO_VALUE || node->op->inputs == 2, "%s takes one input", node->op->name);
-    way->algorithm->emit(&ports.list, &call);
-    ck_assert_msg(ports.list.status == INK_OK, "%s: %s", way->label, ink_last_error());
+        call->saved[k] = add_port(ports, "saved", c.saved[k], node->saved[k].sample_bytes, node->saved[k].fixed_bytes, c.n, forward);
+    ck_assert_msg(call->x[1] == INK_NO_VALUE || node->op->inputs == 2, "%s takes one input", node->op->name);
+    way->algorithm->emit(&ports->list, call);
+    ck_assert_msg(ports->list.status == INK_OK, "%s: %s", way->label, ink_last_error());
+}
 
-    struct ink_bound bound = {.device = device, .list = &ports.list, .batch = op_case->batch};
-    char *text;
+/* Programs that hold the kernels of many runs, one a vector width, as a build costs much the same whatever its size.
+ * The first pass over the ways of a case adds to the lists; then each list becomes a program; a run whose kernels are
+ * all there, which its own text together with the list's tells, takes them from there. */
+static struct {
+    bool prepared;           /* by op_case_prepare(): not for one case only */
+    struct built {
+        struct ports ports;
+        struct ink_bound bound;
+        char *text;
+        cl_program program;
+    } built[3];              /* for vectors of 4, 8, 16 */
+} pool;
+
+static struct built *pool_of(int vector_width) { return &pool.built[vector_width / 8]; }
+
+/* A pass of a case. */
+struct pass_of {
+    const struct op_case *op_case;
+    enum ink_pass pass;
+};
+
+static void pool_add(const struct op_way *way, void *user)
+{
+    const struct pass_of *what = user;
+    struct ports *ports = &pool_of(way->vector_width)->ports;
+    struct op_case c = *what->op_case;
+    struct ink_call call;
+    emit(ports, &c, what->pass, way, true, &call);
+    ports->count = 0;
+    if (what->pass != INK_BACKWARD_DATA)
+        return;
+    /* the end that tests of backward_data try beside the plain one */
+    c.accumulate = true;
+    c.mask = INK_RELU;
+    emit(ports, &c, what->pass, way, true, &call);
+    ports->count = 0;
+}
+
+static void pool_free(void)
+{
+    for (int i = 0; i < 3; i++) {
+        struct built *built = &pool.built[i];
+        ink_bound_free(&built->bound);
+        ink_launches_free(&built->ports.list);
+        free(built->text);
+        if (built->program)
+            clReleaseProgram(built->program);
+        *built = (struct built){0};
+    }
+}
+
+static void pool_build(void)
+{
+    for (int i = 0; i < 3; i++) {
+        struct built *built = &pool.built[i];
+        if (!built->ports.list.count)
+            continue;
+        built->bound = (struct ink_bound){.device = test_device(), .list = &built->ports.list, .batch = 1};
+        ck_ok(ink_bound_place(&built->bound));
+        ck_ok(ink_program_text(&built->bound, 1, i ? 8 * i : 4, &built->text));
+        ck_ok(ink_program_build(test_device(), built->text, "", &built->program));
+    }
+}
+
+/* The program that holds a list's kernels, to be released; sets the list's instances. */
+static cl_program program_of(struct ink_bound *bound, const struct op_way *way)
+{
+    struct built *built = pool_of(way->vector_width);
     cl_program program;
-    cl_mem arena;
-    ck_ok(ink_bound_place(&bound));
-    ck_ok(ink_program_text(&bound, 1, way->vector_width, &text));
-    ink_status status = ink_program_build(device, text, "", &program);
+    char *text;
+    if (built->program) {
+        struct ink_bound both[2] = {built->bound, *bound};
+        ck_ok(ink_program_text(both, 2, way->vector_width, &text));
+        bool same = strcmp(text, built->text) == 0;
+        free(text);
+        if (same) {
+            clRetainProgram(built->program);
+            return built->program;
+        }
+    }
+    ck_ok(ink_program_text(bound, 1, way->vector_width, &text));
+    ink_status status = ink_program_build(bound->device, text, "", &program);
     ck_assert_msg(status == INK_OK, "%s: %s", way->label, ink_last_error());
     free(text);
+    return program;
+}
+
+/* Calls visit for every way; fails the test if there is none. */
+static void each_way(const struct op_case *op_case, enum ink_pass pass, void (*visit)(const struct op_way *way, void *user), void *user)
+{
+    static const char *const passes[] = {"forward", "backward_data", "backward_weights"};
+    int ways = 0;
+    const struct ink_op *op = op_case_node(op_case)->op;
+    for (const struct ink_algorithm *a = op->passes[pass]; a && a->name; a++)
+        for (enum ink_style style = INK_STYLE_CPU; style <= INK_STYLE_GPU; style++)
+            for (int width = 4; width <= 16; width *= 2) {
+                if (a->style != INK_STYLE_AUTO && a->style != style)
+                    continue;
+                if (a->style == INK_STYLE_GPU && width != 4)
+                    continue;
+                if (a->on_request && width != (style == INK_STYLE_CPU ? 16 : 4))
+                    continue;
+                const struct ink_node *node = op_case_node(op_case);
+                struct ink_call call = {.node = node, .device = test_device(), .style = style, .vector_width = width,
+                                        .batch = op_case->batch, .training = op_case->training, .pass = pass};
+                if (a->applies && !a->applies(&call))
+                    continue;
+                char label[128];
+                snprintf(label, sizeof label, "%s %s %s, %s style, vectors of %d", op->name, a->name, passes[pass],
+                         style == INK_STYLE_CPU ? "CPU" : "GPU", width);
+                visit(&(struct op_way){style, width, a, label}, user);
+                ways++;
+            }
+    ck_assert_msg(ways > 0, "%s has no algorithm for %s here", op->name, passes[pass]);
+}
+
+void op_case_prepare(const struct op_case *cases, int count)
+{
+    pool_free();
+    pool.prepared = true;
+    for (int i = 0; i < count; i++)
+        for (enum ink_pass pass = INK_FORWARD; pass < INK_PASSES; pass++)
+            if (op_case_node(&cases[i])->op->passes[pass])
+                each_way(&cases[i], pass, pool_add, &(struct pass_of){&cases[i], pass});
+    pool_build();
+}
+
+void op_case_each_way(const struct op_case *op_case, enum ink_pass pass, void (*check)(const struct op_way *way, void *user), void *user)
+{
+    if (!pool.prepared) {
+        pool_free();
+        each_way(op_case, pass, pool_add, &(struct pass_of){op_case, pass});
+        pool_build();
+    }
+    each_way(op_case, pass, check, user);
+}
+
+void op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct op_way *way)
+{
+    struct ink_device *device = test_device();
+    struct ports ports = {0};
+    struct ink_call call;
+    bool data = pass == INK_BACKWARD_DATA;
+    emit(&ports, op_case, pass, way, false, &call);
+
+    struct ink_bound bound = {.device = device, .list = &ports.list, .batch = op_case->batch};
+    cl_mem arena;
+    ck_ok(ink_bound_place(&bound));
+    cl_program program = program_of(&bound, way);
     ck_ok(ink_bound_kernels(&bound, program));
     ck_ok(ink_buffer_create(device, bound.arena_bytes, "test arena", &arena));
     cl_float nan = NAN;
@@ -144,7 +270,7 @@ void op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct
             ck_ok(ink_buffer_write(device, bound.buffers[ports.all[p].value], 0, ports.all[p].data, ports.all[p].bytes));
     cl_int scalars[INK_SCALARS] = {[INK_BATCH] = op_case->n, [INK_STEP] = (cl_int)op_case->step, [INK_SEED_LOW] = (cl_int)(uint32_t)op_case->seed,
                                    [INK_SEED_HIGH] = (cl_int)(uint32_t)(op_case->seed >> 32)};
-    status = ink_bound_run(&bound, device->queue, op_case->n, scalars, NULL);
+    ink_status status = ink_bound_run(&bound, device->queue, op_case->n, scalars, NULL);
     ck_assert_msg(status == INK_OK, "%s: %s", way->label, ink_last_error());
     for (int p = 0; p < ports.count; p++)
         if (ports.all[p].out)

@@ -1,6 +1,7 @@
 /* Runs one pass of one op alone on a device, by one algorithm, and hands back what it wrote: the ground on which every
  * op is held against tests/reference.h. Each case is run for every algorithm of the pass that applies, in CPU and GPU
- * style, at vector widths of 4, 8 and 16, and with a short batch. */
+ * style, at vector widths of 4, 8 and 16 (those of GPU style, which is scalar, at 4 only; those that are taken on request
+ * only once a style), and with a short batch. */
 #ifndef INK_TESTS_OP_CASE_H
 #define INK_TESTS_OP_CASE_H
 
@@ -48,6 +49,11 @@ const struct ink_node *op_case_node(const struct op_case *op_case);
 
 /* Calls check(way, user) for every way a pass of the case can be run; fails the test if there is none. run a way with op_case_run(). */
 void op_case_each_way(const struct op_case *op_case, enum ink_pass pass, void (*check)(const struct op_way *way, void *user), void *user);
+
+/* Optional, to save time: builds the kernels of all passes of these cases together, one program a vector width. Only their
+ * shapes count, no data is needed. Without it op_case_each_way() builds those of its case and pass together. A run that
+ * differs from what was prepared builds a program of its own. */
+void op_case_prepare(const struct op_case *cases, int count);
 
 /* Runs a pass one way. Fails the test if anything fails. Buffers start filled with NaN, so that what a kernel should have written shows. */
 void op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct op_way *way);

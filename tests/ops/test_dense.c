@@ -85,7 +85,12 @@ static void check_backward_weights(const struct op_way *way, void *user)
 
 START_TEST(every_pass_agrees_with_the_reference)
 {
-    for (int i = 0; i < (int)(sizeof sizes / sizeof *sizes); i++) {
+    enum { CASES = sizeof sizes / sizeof *sizes };
+    struct op_case cases[CASES];
+    for (int i = 0; i < CASES; i++)
+        cases[i] = dense_case(i);
+    op_case_prepare(cases, CASES);
+    for (int i = 0; i < CASES; i++) {
         struct op_case c = dense_case(i);
         op_case_each_way(&c, INK_FORWARD, check_forward, &i);
         op_case_each_way(&c, INK_BACKWARD_DATA, check_backward_data, &i);
