@@ -1,0 +1,2 @@
+/* The fixed-width types that check.h includes under this name. */
+#include <stdint.h>
