@@ -1,0 +1,201 @@
+/* Devices, data and models as the options name them; see common.h. */
+#include "common.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "text.h"
+
+enum { MODEL_TEXT_MOST = 1 << 20 };
+
+bool open_device(const struct settings *settings, ink_device **device)
+{
+    ink_status status = ink_device_open(settings->device, device);
+    if (!status)
+        return true;
+    if (settings->device)
+        complain("--device %s: %s; 'inkling devices' lists the devices", settings->device, ink_last_error());
+    else
+        complain("%s", ink_last_error());
+    return false;
+}
+
+bool find_data(const struct settings *settings, char *path)
+{
+    if (!ink_dataset_find(settings->data, path, DATA_PATH_SIZE))
+        return true;
+    complain_library(settings->data ? "--data" : NULL);
+    return false;
+}
+
+bool load_data(const char *path, ink_split split, const struct settings *settings, ink_dataset **dataset)
+{
+    if (!ink_dataset_load(path, split, (size_t)settings->limit, dataset))
+        return true;
+    complain_library(path);
+    return false;
+}
+
+bool load_model(const char *path, ink_model **model)
+{
+    if (!ink_model_load(path, model))
+        return true;
+    complain_library(path);
+    return false;
+}
+
+bool parse_model(const char *path, ink_model **model)
+{
+    char *text = NULL;
+    struct stat info;
+    FILE *file = fopen(path, "rb");
+    if (!file || fstat(fileno(file), &info) != 0) {
+        complain("%s: cannot be opened: %s", path, strerror(errno));
+        goto fail;
+    }
+    if (S_ISDIR(info.st_mode)) {
+        complain("%s: is a folder, not a file with the text form of a model", path);
+        goto fail;
+    }
+    text = malloc(MODEL_TEXT_MOST + 1);
+    if (!text) {
+        complain("%s: no memory to read it", path);
+        goto fail;
+    }
+    size_t size = fread(text, 1, MODEL_TEXT_MOST + 1, file);
+    if (ferror(file)) {
+        complain("%s: cannot be read: %s", path, strerror(errno));
+        goto fail;
+    }
+    if (size > MODEL_TEXT_MOST || memchr(text, 0, size)) {
+        complain("%s: is not the text form of a model (a line \"input 28x28x1\", then a line a layer); "
+                 "weights are not read here", path);
+        goto fail;
+    }
+    text[size] = 0;
+    if (ink_model_parse(text, model)) {
+        complain_library(path);
+        goto fail;
+    }
+    free(text);
+    fclose(file);
+    return true;
+fail:
+    free(text);
+    if (file)
+        fclose(file);
+    return false;
+}
+
+bool session_open(const struct settings *settings, struct session *session)
+{
+    *session = (struct session){0};
+    const char *name = settings->operands[0];
+    if (!load_model(name, &session->model) || !find_data(settings, session->path)
+        || !load_data(session->path, INK_TEST, settings, &session->test))
+        goto fail;
+    struct ink_shape wants = ink_model_input(session->model), has = ink_dataset_shape(session->test);
+    struct ink_shape output = ink_model_output(session->model);
+    session->classes = output.channels;
+    if (wants.height != has.height || wants.width != has.width || wants.channels != has.channels) {
+        complain("%s: takes images of %s, but those of %s are %s; choose data that fits with --data", name,
+                 text_shape(wants).s, session->path, text_shape(has).s);
+        goto fail;
+    }
+    if (output.height != 1 || output.width != 1 || output.channels < ink_dataset_classes(session->test)) {
+        complain("%s: gives %s values an image, but %s has %d classes; choose data that fits with --data", name,
+                 text_shape(output).s, session->path, ink_dataset_classes(session->test));
+        goto fail;
+    }
+    if (open_device(settings, &session->device))
+        return true;
+fail:
+    session_close(session);
+    return false;
+}
+
+bool session_evaluate(const struct settings *settings, struct session *session)
+{
+    size_t count = ink_dataset_count(session->test);
+    session->probabilities = calloc(count, (size_t)session->classes * sizeof(float));
+    if (!session->probabilities) {
+        complain("no memory for the probabilities of %s images", text_count(count).s);
+        return false;
+    }
+    struct ink_evaluate_options options = {.batch = (int)settings->batch, .algorithms = settings->algorithms};
+    if (!ink_evaluate(session->model, session->device, session->test, &options, session->probabilities, &session->metrics))
+        return true;
+    complain_library(settings->operands[0]);
+    return false;
+}
+
+void session_close(struct session *session)
+{
+    free(session->probabilities);
+    session->probabilities = NULL;
+    ink_device_destroy(&session->device);
+    ink_dataset_destroy(&session->test);
+    ink_model_destroy(&session->model);
+}
+
+int best_class(const float *probabilities, int classes)
+{
+    int best = 0;
+    for (int i = 1; i < classes; i++)
+        if (probabilities[i] > probabilities[best])
+            best = i;
+    return best;
+}
+
+void print_data(const char *path, const ink_dataset *train, const ink_dataset *test)
+{
+    printf("data    %s: ", path);
+    if (train)
+        printf("%s training and ", text_count(ink_dataset_count(train)).s);
+    printf("%s test images of %s\n", text_count(ink_dataset_count(test)).s, text_shape(ink_dataset_shape(test)).s);
+}
+
+void print_device(const ink_device *device)
+{
+    const struct ink_device_info *info = ink_device_get_info(device);
+    printf("device  %s (%s)%s%s\n", info->name, info->platform, *info->why ? ": " : "", info->why);
+}
+
+int print_json(struct json_object *object)
+{
+    if (!object) {
+        complain("no memory for the JSON text");
+        return EXIT_FAILED;
+    }
+    puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED
+                                                    | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(object);
+    return EXIT_OK;
+}
+
+struct json_object *json_shape(struct ink_shape shape)
+{
+    struct json_object *array = json_object_new_array();
+    json_object_array_add(array, json_object_new_int(shape.height));
+    json_object_array_add(array, json_object_new_int(shape.width));
+    json_object_array_add(array, json_object_new_int(shape.channels));
+    return array;
+}
+
+struct json_object *json_real(double value)
+{
+    if (!isfinite(value))
+        return NULL;
+    char digits[40]; /* %.7g, a float's digits: json-c's own 17 are noise here */
+    snprintf(digits, sizeof digits, "%.7g", value);
+    return json_object_new_double_s(value, digits);
+}
+
+struct json_object *json_count(uint64_t value)
+{
+    return value <= INT64_MAX ? json_object_new_int64((int64_t)value) : json_object_new_uint64(value);
+}

@@ -1,0 +1,25 @@
+/* Command lines against a command's table: parsing, help text, and the nearest word to a misspelt one. */
+#ifndef TOOL_OPTIONS_H
+#define TOOL_OPTIONS_H
+
+#include <stdio.h>
+
+#include "command.h"
+
+/* Reads the arguments after the command's name into *settings, defaults first. Options are --name VALUE, --name=VALUE,
+ * -o VALUE or -oVALUE, anywhere among the operands; "--" ends them. False after saying what is wrong, and how it is
+ * meant, on standard error. argv is reordered: the operands come first. */
+bool options_parse(const struct command *command, int argc, char **argv, struct settings *settings);
+
+void options_help(const struct command *command, FILE *out);
+
+/* "; use FILE" or the like: how the command is called. */
+void options_usage(const struct command *command, FILE *out);
+
+/* How many letters must change, come or go to make one word of the other. */
+int word_distance(const char *a, const char *b);
+
+/* True if a word is near enough to a known one to be meant. */
+bool word_is_near(const char *word, const char *known);
+
+#endif

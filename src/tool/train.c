@@ -1,0 +1,236 @@
+/* inkling train: trains a model on a data set, shows how it goes, and saves it. What can be known to go wrong later (a
+ * path that cannot be written) is looked at first, and a run that is stopped or cannot save still keeps its weights. */
+#include <errno.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bar.h"
+#include "common.h"
+#include "output.h"
+#include "text.h"
+
+static const char *const optimizer_names[] = {"adam", "adamw", "sgd"};
+
+static volatile sig_atomic_t stop_signal;
+
+/* The first signal asks training to stop after its step; the next one, having its default meaning again, ends the
+ * program at once. */
+static const int stopping_signals[] = {SIGINT, SIGTERM, SIGHUP};
+enum { STOPPING_SIGNALS = sizeof stopping_signals / sizeof *stopping_signals };
+
+static void on_signal(int number)
+{
+    stop_signal = number;
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    for (int i = 0; i < STOPPING_SIGNALS; i++)
+        sigaction(stopping_signals[i], &standard, NULL);
+}
+
+static void watch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
+    for (int i = 0; i < STOPPING_SIGNALS; i++)
+        if (sigaction(stopping_signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup stays nohup */
+            sigaction(stopping_signals[i], &action, NULL);
+    /* A reader of the lines that goes away (train | head) must not cost the model; main() reports the lost output. */
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Where training stood when it was last heard of. */
+struct watch {
+    struct ink_progress last;
+    bool told; /* that it stops */
+};
+
+static bool on_progress(const struct ink_progress *progress, void *user)
+{
+    struct watch *watch = user;
+    if (!progress->epoch_end) {
+        bar_draw(progress);
+    } else {
+        bar_clear();
+        printf("epoch %d/%d  loss %.4f  accuracy %.2f %%", progress->epoch, progress->epochs, progress->loss,
+               100 * progress->accuracy);
+        if (progress->has_test)
+            printf("  test loss %.4f  test accuracy %.2f %%", progress->test_loss, 100 * progress->test_accuracy);
+        double rate = progress->seconds > 0 ? (double)progress->seen / progress->seconds : 0;
+        printf("  %s  %s images/s\n", text_seconds(progress->seconds).s, text_count((uint64_t)rate).s);
+        fflush(stdout);
+    }
+    watch->last = *progress;
+    if (stop_signal && !watch->told) {
+        watch->told = true;
+        complain("stopping after this step; Ctrl-C again ends at once, without saving");
+    }
+    return !stop_signal;
+}
+
+static bool is_model(const char *path)
+{
+    ink_model *model = NULL;
+    bool loads = ink_model_load(path, &model) == INK_OK;
+    ink_model_destroy(&model);
+    return loads;
+}
+
+/* Saves the model, in the system's temporary folder if its own place fails. */
+static int save(ink_model *model, const struct settings *settings)
+{
+    if (!ink_model_save(model, settings->out, settings->force)) {
+        printf("saved %s\n", settings->out);
+        return EXIT_OK;
+    }
+    complain_library(settings->out);
+    const char *temporary = getenv("TMPDIR");
+    char folder[1024], path[2048], name[1024];
+    snprintf(folder, sizeof folder, "%s/inkling-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    if (!mkdtemp(folder)) {
+        complain("%s: cannot be made: %s; the model is lost", folder, strerror(errno));
+        return EXIT_FAILED;
+    }
+    snprintf(name, sizeof name, "%s", settings->out);
+    snprintf(path, sizeof path, "%s/%s", folder, basename(name));
+    if (ink_model_save(model, path, false)) {
+        complain_library(path);
+        complain("the model is lost");
+        rmdir(folder);
+    } else {
+        complain("the model is saved as %s instead", path);
+    }
+    return EXIT_FAILED;
+}
+
+static bool check_options(const struct settings *settings)
+{
+    if (settings->optimizer != INK_SGD && (settings->momentum > 0 || settings->nesterov)) {
+        complain("--%s is for --optimizer sgd; %s has its own", settings->momentum > 0 ? "momentum" : "nesterov",
+                 optimizer_names[settings->optimizer]);
+        return false;
+    }
+    if (settings->nesterov && settings->momentum <= 0) {
+        complain("--nesterov needs --momentum, for example --momentum 0.9");
+        return false;
+    }
+    return true;
+}
+
+static void print_plan(const struct settings *settings, const ink_model *model)
+{
+    printf("model   %s: %s layers, %s parameters\n", settings->model ? settings->model : "reference",
+           text_count(ink_model_layer_count(model)).s, text_count(ink_model_parameter_count(model)).s);
+    double rate = settings->learning_rate > 0 ? settings->learning_rate : settings->optimizer == INK_SGD ? 0.01 : 0.001;
+    printf("train   %s epoch%s of batches of %s, %s, learning rate %g, seed %llu\n", text_count(settings->epochs).s,
+           settings->epochs == 1 ? "" : "s", text_count(settings->batch).s, optimizer_names[settings->optimizer], rate,
+           (unsigned long long)settings->seed);
+    fflush(stdout);
+}
+
+/* Trains what has been made ready and saves it; returns the exit status. */
+static int train(const struct settings *settings, ink_model *model, ink_device *device, const ink_dataset *data,
+                 const ink_dataset *test)
+{
+    struct watch watch = {0};
+    struct ink_train_options options = {
+        .epochs = (int)settings->epochs,
+        .batch = (int)settings->batch,
+        .optimizer = (ink_optimizer)settings->optimizer,
+        .learning_rate = (float)settings->learning_rate,
+        .momentum = (float)settings->momentum,
+        .nesterov = settings->nesterov,
+        .weight_decay = (float)settings->weight_decay,
+        .label_smoothing = (float)settings->label_smoothing,
+        .seed = settings->seed,
+        .initialise = true,
+        .algorithms = settings->algorithms,
+        .progress = on_progress,
+        .user = &watch,
+    };
+    bool stopped = false;
+    struct ink_metrics metrics = {0};
+    watch_signals();
+    ink_status failed = ink_train(model, device, data, test, &options, &stopped, &metrics);
+    bar_clear();
+    if (failed)
+        return complain_library(settings->model);
+    if (stopped) {
+        printf("stopped in epoch %d of %d after step %s of %s\n", watch.last.epoch, watch.last.epochs,
+               text_count(watch.last.step).s, text_count(watch.last.steps).s);
+    } else {
+        char line[128];
+        text_accuracy(&metrics, line, sizeof line);
+        printf("%s%s%s\n", colour(COLOUR_BOLD), line, colour(COLOUR_OFF));
+    }
+    int status = save(model, settings);
+    return status == EXIT_OK && stop_signal ? 128 + stop_signal : status;
+}
+
+static int run(const struct settings *settings)
+{
+    char path[DATA_PATH_SIZE];
+    ink_dataset *data = NULL, *test = NULL;
+    ink_model *model = NULL;
+    ink_device *device = NULL;
+    int status = EXIT_FAILED;
+    if (!check_options(settings))
+        return EXIT_USAGE;
+    if (!output_is_possible(settings->out, settings->force, "a model", is_model))
+        return EXIT_FAILED;
+    if (settings->model && !parse_model(settings->model, &model))
+        goto done;
+    if (!find_data(settings, path) || !load_data(path, INK_TRAIN, settings, &data)
+        || !load_data(path, INK_TEST, settings, &test))
+        goto done;
+    if (!model && ink_model_create_reference(ink_dataset_shape(data), ink_dataset_classes(data), &model)) {
+        complain_library(path);
+        goto done;
+    }
+    print_data(path, data, test);
+    fflush(stdout);
+    if (!open_device(settings, &device))
+        goto done;
+    print_device(device);
+    print_plan(settings, model);
+    status = train(settings, model, device, data, test);
+done:
+    ink_device_destroy(&device);
+    ink_model_destroy(&model);
+    ink_dataset_destroy(&test);
+    ink_dataset_destroy(&data);
+    return status;
+}
+
+static const struct option options[] = {
+    {OPTION_TEXT, FIELD(model), "model", 'm', "FILE", 0, 0, 0, 0, NULL,
+     "text form of the model to train (else the reference model)"},
+    {OPTION_WHOLE, FIELD(epochs), "epochs", 'e', "N", 1, 1000000, 0, 0, "5", "times to go through the training images"},
+    OPTION_OF_BATCH,
+    {OPTION_CHOICE, FIELD(optimizer), "optimizer", 0, "adam|adamw|sgd", 0, 0, 0, 0, "adam", "how weights are changed"},
+    {OPTION_REAL, FIELD(learning_rate), "lr", 0, "X", 0, 0, 1e-9, 1000, NULL,
+     "learning rate; 0.001 for adam and adamw, 0.01 for sgd if not given"},
+    {OPTION_REAL, FIELD(momentum), "momentum", 0, "X", 0, 0, 0, 1, NULL, "of sgd, 0 if not given"},
+    {OPTION_FLAG, FIELD(nesterov), "nesterov", 0, NULL, 0, 0, 0, 0, NULL, "Nesterov's form of momentum"},
+    {OPTION_REAL, FIELD(weight_decay), "weight-decay", 0, "X", 0, 0, 0, 1, NULL,
+     "decoupled for adamw, added to the gradient for adam and sgd; 0 if not given"},
+    {OPTION_REAL, FIELD(label_smoothing), "label-smoothing", 0, "X", 0, 0, 0, 1, NULL,
+     "share of each target spread over all classes; 0 if not given"},
+    {OPTION_WHOLE, FIELD(seed), "seed", 's', "N", 0, UINT64_MAX, 0, 0, "1",
+     "of the first weights, the order of images and dropout; the same seed on the same device gives the same model"},
+    OPTION_OF_DEVICE,
+    OPTION_OF_DATA,
+    OPTION_OF_LIMIT("use only the first N training and the first N test images"),
+    {OPTION_TEXT, FIELD(algorithms), "algorithms", 0, "LIST", 0, 0, 0, 0, NULL,
+     "op=name with commas, for example conv=im2col,dense=clblast (else chosen for the device)"},
+    {OPTION_TEXT, FIELD(out), "out", 'o', "FILE", 0, 0, 0, 0, "inkling.safetensors", "where to save the model"},
+    OPTION_OF_FORCE("replace FILE even if it is not a model"),
+    OPTION_OF_HELP,
+};
+
+const struct command train_command = {
+    .name = "train", .operands = "", .options = options, .run = run,
+    .summary = "train a model and save it",
+    .more = "Ctrl-C stops after the running step and saves what has been learnt so far.\n",
+};
