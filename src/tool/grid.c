@@ -136,10 +136,21 @@ static bool draw_item(cairo_t *cairo, const struct grid_item *item, struct ink_s
 
 static int count_columns(int count)
 {
-    /* A page about half as wide again as it is high, at least five images wide. */
+    /* A page about half as wide again as it is high, at least five images wide, without a ragged last row if a few
+     * columns more or less avoid it. */
     int columns = (int)ceil(sqrt(1.8 * count));
     columns = columns < 5 ? 5 : columns;
-    return count < columns && count > 0 ? count : columns;
+    if (count <= columns)
+        return count ? count : columns;
+    for (int step = 1; step <= 2; step++) {
+        if (count % columns == 0)
+            return columns;
+        if (count % (columns - step) == 0)
+            return columns - step;
+        if (count % (columns + step) == 0)
+            return columns + step;
+    }
+    return columns;
 }
 
 static cairo_surface_t *draw_page(const struct grid *grid)

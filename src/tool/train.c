@@ -138,11 +138,11 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
         .epochs = (int)settings->epochs,
         .batch = (int)settings->batch,
         .optimizer = (ink_optimizer)settings->optimizer,
-        .learning_rate = (float)settings->learning_rate,
-        .momentum = (float)settings->momentum,
+        .learning_rate = settings->learning_rate,
+        .momentum = settings->momentum,
         .nesterov = settings->nesterov,
-        .weight_decay = (float)settings->weight_decay,
-        .label_smoothing = (float)settings->label_smoothing,
+        .weight_decay = settings->weight_decay,
+        .label_smoothing = settings->label_smoothing,
         .seed = settings->seed,
         .initialise = true,
         .algorithms = settings->algorithms,
@@ -165,7 +165,7 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
         printf("%s%s%s\n", colour(COLOUR_BOLD), line, colour(COLOUR_OFF));
     }
     int status = save(model, settings);
-    return status == EXIT_OK && stop_signal ? 128 + stop_signal : status;
+    return status == EXIT_OK && stopped ? 128 + stop_signal : status;
 }
 
 static int run(const struct settings *settings)
