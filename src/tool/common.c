@@ -14,13 +14,9 @@ enum { MODEL_TEXT_MOST = 1 << 20 };
 
 bool open_device(const struct settings *settings, ink_device **device)
 {
-    ink_status status = ink_device_open(settings->device, device);
-    if (!status)
+    if (!ink_device_open(settings->device, device))
         return true;
-    if (settings->device)
-        complain("--device %s: %s; 'inkling devices' lists the devices", settings->device, ink_last_error());
-    else
-        complain("%s", ink_last_error());
+    complain_library(settings->device ? "--device" : NULL);
     return false;
 }
 

@@ -21,6 +21,15 @@ static void keep_note(ink_log_level level, const char *text, void *user)
         snprintf(notes->text[notes->count++], sizeof notes->text[0], "%s", text);
 }
 
+/* True if a note only says again what the table says of a device. */
+static bool is_told(const char *note, const struct ink_device_info *devices, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (*devices[i].why && strstr(note, devices[i].name) && strstr(note, devices[i].why))
+            return true;
+    return false;
+}
+
 static const char *type_text(ink_device_type type)
 {
     return type == INK_DEVICE_GPU ? "GPU" : type == INK_DEVICE_ACCELERATOR ? "accelerator" : "CPU";
@@ -60,7 +69,7 @@ static void print_table(const struct ink_device_info *devices, size_t count)
                device->name, type_text(device->type), driver, device->driver, number, device->compute_units,
                text_bytes(device->memory_bytes).s, text_bytes(device->local_bytes).s, *shade ? colour(COLOUR_OFF) : "");
         if (*device->why || !device->usable)
-            printf("        %s%s%s\n", device->picked ? "picked: " : device->usable ? "" : "not usable: ", device->why, "");
+            printf("        %s%s\n", device->picked ? "picked: " : device->usable ? "" : "not usable: ", device->why);
     }
 }
 
@@ -110,8 +119,13 @@ static int run(const struct settings *settings)
     } else {
         if (count)
             print_table(devices, count);
-        for (int i = 0; i < notes.count; i++)
-            printf("%snote: %s\n", i == 0 && count ? "\n" : "", notes.text[i]);
+        const char *space = count ? "\n" : "";
+        for (int i = 0; i < notes.count; i++) {
+            if (is_told(notes.text[i], devices, count))
+                continue;
+            printf("%snote: %s\n", space, notes.text[i]);
+            space = "";
+        }
     }
     free(devices);
     if (usable)

@@ -89,6 +89,8 @@ static void print_prediction(const char *path, const float *probabilities, int c
         return;
     for (int i = 0; i < shown; i++) {
         int cells = (int)(BAR_CELLS * (double)probabilities[ranked[i]] + 0.5);
+        if (cells == 0)
+            break;
         printf("  %d %s", ranked[i], colour(i ? COLOUR_DIM : COLOUR_GREEN));
         for (int j = 0; j < cells; j++)
             fputs(terminal_utf8() ? "\u2588" : "#", stdout);
