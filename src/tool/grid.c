@@ -46,7 +46,7 @@ static double draw_text(cairo_t *cairo, const char *text, double x, double y, do
     cairo_set_font_size(cairo, size);
     double width = text_width(cairo, text);
     if (width > most) {
-        cairo_set_font_size(cairo, size * most / width);
+        cairo_set_font_size(cairo, 0.98 * size * most / width); /* hinting may widen it a little */
         width = most;
     }
     cairo_move_to(cairo, x, y);
