@@ -111,8 +111,12 @@ static bool gather(int descriptor, char **text, size_t *size)
 static void open_output(enum run_output output, int columns, int *ends)
 {
     ends[0] = ends[1] = -1;
-    if (output == RUN_PIPE) {
+    if (output == RUN_PIPE || output == RUN_BROKEN) {
         need(pipe(ends) == 0);
+        if (output == RUN_BROKEN) {
+            close(ends[0]);
+            ends[0] = -1;
+        }
     } else if (output == RUN_FULL) {
         ends[1] = open("/dev/full", O_WRONLY);
         need(ends[1] >= 0);

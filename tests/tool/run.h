@@ -12,8 +12,8 @@ struct run {
     char *out, *err; /* all that it printed; freed with run_free() */
 };
 
-/* Where the standard output of a run goes. */
-enum run_output { RUN_PIPE, RUN_FULL, RUN_CLOSED, RUN_TERMINAL };
+/* Where the standard output of a run goes; RUN_BROKEN is a pipe that nobody reads. */
+enum run_output { RUN_PIPE, RUN_BROKEN, RUN_FULL, RUN_CLOSED, RUN_TERMINAL };
 
 /* Makes the folder and goes into it; leaves and removes it. TMPDIR becomes the folder "temporary" in it. */
 void run_begin(void);

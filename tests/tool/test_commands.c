@@ -246,6 +246,24 @@ START_TEST(a_model_that_cannot_be_saved_is_kept)
 }
 END_TEST
 
+/* A reader that goes away costs the lines, not the model. */
+START_TEST(a_lost_reader_does_not_stop_training)
+{
+    if (skips())
+        return;
+    static const enum run_output outputs[] = {RUN_BROKEN, RUN_FULL, RUN_CLOSED};
+    for (int i = 0; i < 3; i++) {
+        struct run run;
+        remove("p.safetensors");
+        run_tool_watched(&run, "train --limit 64 --epochs 2 --out p.safetensors", outputs[i], 0, NULL, NULL);
+        ck_assert_msg(run.status == 1, "ended with %d:\n%s", run.status, run.err);
+        ck_assert_ptr_nonnull(strstr(run.err, "standard output could not be written"));
+        run_free(&run);
+        check_run("evaluate p.safetensors --limit 64", 0, "test accuracy", NULL);
+    }
+}
+END_TEST
+
 /* Letters and cells of a line: bytes less escape sequences and less the later bytes of UTF-8 characters. */
 static int columns_of(const char *line, size_t length)
 {
@@ -291,7 +309,8 @@ END_TEST
 static int commands(void)
 RUN_SUITE("commands", devices_are_listed, training_prints_its_lines, evaluation_agrees_with_training,
           prediction_goes_past_bad_pictures, show_draws_a_page, a_model_for_other_images_is_refused,
-          a_signal_stops_and_saves, a_model_that_cannot_be_saved_is_kept, the_bar_fits_its_window)
+          a_signal_stops_and_saves, a_model_that_cannot_be_saved_is_kept,
+          a_lost_reader_does_not_stop_training, the_bar_fits_its_window)
 
 int main(void)
 {
