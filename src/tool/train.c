@@ -36,8 +36,6 @@ static void watch_signals(void)
     for (int i = 0; i < STOPPING_SIGNALS; i++)
         if (sigaction(stopping_signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup stays nohup */
             sigaction(stopping_signals[i], &action, NULL);
-    /* A reader of the lines that goes away (train | head) must not cost the model; main() reports the lost output. */
-    signal(SIGPIPE, SIG_IGN);
 }
 
 /* Where training stood when it was last heard of. */
@@ -177,6 +175,8 @@ static int run(const struct settings *settings)
     int status = EXIT_FAILED;
     if (!check_options(settings))
         return EXIT_USAGE;
+    /* A reader of the lines that goes away (train | head) must not cost the model; main() reports the lost output. */
+    signal(SIGPIPE, SIG_IGN);
     if (!output_is_possible(settings->out, settings->force, "a model", is_model))
         return EXIT_FAILED;
     if (settings->model && !parse_model(settings->model, &model))
