@@ -88,13 +88,7 @@ ITEMS_KERNEL(max_forward)(in_t x, out_t y,
             long o = ((long)row * out_width + ow) * channels + c;
             STORE_CHANNELS(float, best, y + o, channels - c)
 #if KEEP
-            /* lane by lane: convert_uchar16() is no instruction everywhere, and where not takes longer than all the rest */
-            int lane[VW];
-            INDEX narrow[VW];
-            CAT(vstore, VW)(place, 0, lane);
-            UNROLL for (int l = 0; l < VW; l++)
-                narrow[l] = (INDEX)lane[l];
-            STORE_CHANNELS(INDEX, CAT(vload, VW)(0, narrow), index + o, channels - c)
+            STORE_CHANNELS(INDEX, CAT(convert_, CAT(INDEX, VW))(place), index + o, channels - c)
 #endif
         }
     }

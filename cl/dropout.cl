@@ -1,0 +1,57 @@
+/* Dropout: values are dropped by numbers named by seed, layer, step and element (word element % 4 of index element / 4),
+ * so backward_data draws the same ones again and nothing is stored. An item is 4 * VW elements of the batch. */
+#include "random.cl"
+
+#define DROPPED(v, q) select(SPLAT(0.0f), (v) * scale, RANDOM_UNIFORM(words[q]) >= rate)
+
+#ifdef KERNEL_forward
+/* y = x * scale where the number is at least rate, else 0. */
+ITEMS_KERNEL(forward)(in_t x, out_t y, int count, float rate, float scale, uint stream_low, uint stream_high, uint seed_low, uint seed_high,
+                      uint step, int n)
+{
+    int total = count * n;
+    FOR_ITEMS(item, (total + 4 * VW - 1) / (4 * VW)) {
+        int at = item * 4 * VW;
+        uintv words[4];
+        random_words(item * VW, step, stream_low, stream_high, seed_low, seed_high, words);
+        if (at + 4 * VW <= total) {
+            UNROLL for (int q = 0; q < 4; q++)
+                STORE(DROPPED(LOAD(x + at + q * VW), q), y + at + q * VW);
+        } else {
+            float lane[4 * VW];
+            UNROLL for (int q = 0; q < 4; q++)
+                STORE(DROPPED(SPLAT(1.0f), q), lane + q * VW);
+            for (int l = 0; l < total - at; l++)
+                y[at + l] = lane[l] == 0.0f ? 0.0f : x[at + l] * scale;
+        }
+    }
+}
+#endif
+
+#ifdef KERNEL_backward_data
+ITEMS_KERNEL(backward_data)(in_t dy, DX_ARGUMENTS, int count, float rate, float scale, uint stream_low, uint stream_high, uint seed_low,
+                            uint seed_high, uint step, int n)
+{
+    int total = count * n;
+    FOR_ITEMS(item, (total + 4 * VW - 1) / (4 * VW)) {
+        int at = item * 4 * VW;
+        uintv words[4];
+        random_words(item * VW, step, stream_low, stream_high, seed_low, seed_high, words);
+        if (at + 4 * VW <= total) {
+            UNROLL for (int q = 0; q < 4; q++) {
+                floatv g = DROPPED(LOAD(dy + at + q * VW), q);
+                STORE_DX(g, at + q * VW);
+            }
+        } else {
+            float lane[4 * VW];
+            UNROLL for (int q = 0; q < 4; q++)
+                STORE(DROPPED(SPLAT(1.0f), q), lane + q * VW);
+            for (int l = 0; l < total - at; l++) {
+                float g = lane[l] == 0.0f ? 0.0f : dy[at + l] * scale;
+                STORE_DX1(g, at + l);
+            }
+        }
+    }
+}
+#endif
+#undef DROPPED
