@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "ops/gemm.h"
+
 static ink_status infer(struct ink_node *node)
 {
     struct ink_layer *layer = &node->layer;
@@ -55,8 +57,17 @@ const struct ink_op ink_op_conv = {
     .flops = ink_conv_flops,
     .describe = describe,
     .passes = {
-        [INK_FORWARD] = (const struct ink_algorithm[]){{"direct", INK_STYLE_CPU, NULL, ink_conv_direct_forward}, {0}},
-        [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){{"direct", INK_STYLE_CPU, NULL, ink_conv_direct_backward_data}, {0}},
-        [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){{"direct", INK_STYLE_CPU, NULL, ink_conv_direct_backward_weights}, {0}},
+        [INK_FORWARD] = (const struct ink_algorithm[]){
+            {"direct", INK_STYLE_CPU, NULL, ink_conv_direct_forward},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward},
+            {0}},
+        [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){
+            {"direct", INK_STYLE_CPU, NULL, ink_conv_direct_backward_data},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data},
+            {0}},
+        [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){
+            {"direct", INK_STYLE_CPU, NULL, ink_conv_direct_backward_weights},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights},
+            {0}},
     },
 };

@@ -1,7 +1,7 @@
 /* Dense (fully connected) layers: y[n][units] = f(x[n][inputs] * weights[inputs][units] + bias). */
 #include <stdio.h>
 
-#include "ops/op.h"
+#include "ops/gemm.h"
 
 enum { LARGEST = 65536 };
 
@@ -97,8 +97,17 @@ const struct ink_op ink_op_dense = {
     .flops = flops,
     .describe = describe,
     .passes = {
-        [INK_FORWARD] = (const struct ink_algorithm[]){{"direct", INK_STYLE_CPU, NULL, direct_forward}, {0}},
-        [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){{"direct", INK_STYLE_CPU, NULL, direct_backward_data}, {0}},
-        [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){{"direct", INK_STYLE_CPU, NULL, direct_backward_weights}, {0}},
+        [INK_FORWARD] = (const struct ink_algorithm[]){
+            {"direct", INK_STYLE_CPU, NULL, direct_forward},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward},
+            {0}},
+        [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){
+            {"direct", INK_STYLE_CPU, NULL, direct_backward_data},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data},
+            {0}},
+        [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){
+            {"direct", INK_STYLE_CPU, NULL, direct_backward_weights},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights},
+            {0}},
     },
 };

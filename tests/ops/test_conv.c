@@ -132,6 +132,7 @@ START_TEST(every_pass_agrees_with_the_reference)
     test_fill(3, -1, 1, dy, LARGEST);
     test_fill(4, -1, 1, mask, LARGEST);
     test_fill(5, -1, 1, start, LARGEST);
+    op_case_prepare(&c, 1);
     op_case_each_way(&c, INK_FORWARD, check_forward, &conv);
     op_case_each_way(&c, INK_BACKWARD_DATA, check_backward_data, &conv);
     op_case_each_way(&c, INK_BACKWARD_WEIGHTS, check_backward_weights, &conv);
