@@ -113,6 +113,18 @@ START_TEST(backward_is_the_adjoint_of_forward)
 }
 END_TEST
 
+/* Four channels and four units in two groups: units 0 and 1 see channels 0 and 1, units 2 and 3 the others. */
+START_TEST(groups_are_neighbouring_channels)
+{
+    struct reference_window c = {.batch = 1, .height = 1, .width = 1, .channels = 4, .filter_height = 1,
+                                 .filter_width = 1, .units = 4, .groups = 2};
+    float x[] = {1, 10, 100, 1000}, w[] = {1, 2, 3, 4, 5, 6, 7, 8}, bias[] = {0.5f, 0, 0, 0};
+    double y[4];
+    reference_conv_forward(&c, x, w, bias, y);
+    ck_assert(y[0] == 51.5 && y[1] == 62 && y[2] == 7300 && y[3] == 8400);
+}
+END_TEST
+
 static int failures(TCase *cases, enum print_output mode)
 {
     Suite *suite = suite_create("reference");
@@ -140,5 +152,6 @@ int main(void)
     tcase_add_test(cases, compare_passes_within_tolerance);
     tcase_add_loop_test(cases, tolerance_fits_recursive_sums, 0, 10);
     tcase_add_test(cases, backward_is_the_adjoint_of_forward);
+    tcase_add_test(cases, groups_are_neighbouring_channels);
     return failures(cases, CK_NORMAL) || failed != 3 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
