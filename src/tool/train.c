@@ -185,7 +185,7 @@ static int run(const struct settings *settings)
         || !load_data(path, INK_TEST, settings, &test))
         goto done;
     if (!model && ink_model_create_reference(ink_dataset_shape(data), ink_dataset_classes(data), &model)) {
-        complain_library("--data");
+        complain_library(NULL);
         goto done;
     }
     print_data(path, data, test);

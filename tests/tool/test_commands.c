@@ -17,6 +17,7 @@ static bool has_device;
 static const char *const train_words = "train --limit 512 --epochs 3 --batch 32 --out m.safetensors";
 static struct run trained;
 
+/* Standard error may hold a compiler's word on kernels where a driver prints it, so a run on a device leaves it open. */
 static bool skips(void)
 {
     if (!has_device)
@@ -116,7 +117,7 @@ START_TEST(evaluation_agrees_with_training)
     ck_assert_int_eq(all, 512);
     ck_assert_int_eq(right, json_object_get_int(field(root, "correct")));
     json_object_put(root);
-    check_run("evaluate m.safetensors --limit 512", 0, "confusion matrix", NULL);
+    check_run("evaluate m.safetensors --limit 512", 0, "confusion matrix", "");
     check_run("summary m.safetensors", 0, "93,322 parameters", NULL);
 }
 END_TEST
@@ -139,7 +140,7 @@ START_TEST(prediction_goes_past_bad_pictures)
         return;
     draw_one("one.png");
     write_file("bad.png", "not a picture");
-    check_run("predict m.safetensors one.png", 0, "one.png: 1  ", NULL);
+    check_run("predict m.safetensors one.png", 0, "one.png: 1  ", "");
     check_run("predict m.safetensors bad.png one.png none.png", 1, "one.png: 1  ", "bad.png: ");
     check_run("predict m.safetensors bad.png one.png none.png", 1, "", "none.png: ");
     struct json_object *root = run_json("predict --json m.safetensors bad.png one.png", 1), *list = field(root, "images");
@@ -169,16 +170,16 @@ START_TEST(show_draws_a_page)
     if (skips())
         return;
     unsigned width, height, wider, higher;
-    check_run("show m.safetensors --limit 512 --count 6 -o page.png", 0, "drew 6 images in page.png", NULL);
+    check_run("show m.safetensors --limit 512 --count 6 -o page.png", 0, "drew 6 images in page.png", "");
     read_png_size("page.png", &width, &height);
-    check_run("show m.safetensors --limit 512 --count 60 --out=page.png", 0, "drew 60 images in page.png", NULL);
+    check_run("show m.safetensors --limit 512 --count 60 --out=page.png", 0, "drew 60 images in page.png", "");
     read_png_size("page.png", &wider, &higher);
     ck_assert(wider > width && higher > height); /* the older PNG was replaced */
-    check_run("show m.safetensors --limit 512 --wrong -opage.png", 0, "in page.png", NULL);
+    check_run("show m.safetensors --limit 512 --wrong -opage.png", 0, "in page.png", "");
     write_file("kept.txt", "mine");
     check_run("show m.safetensors --limit 64 -o kept.txt", 1, NULL, "kept.txt: exists and is not a PNG picture");
     ck_assert_int_eq(file_size("kept.txt"), 4);
-    check_run("show m.safetensors --limit 64 -o kept.txt --force", 0, "in kept.txt", NULL);
+    check_run("show m.safetensors --limit 64 -o kept.txt --force", 0, "in kept.txt", "");
     ck_assert_int_gt(file_size("kept.txt"), 4);
 }
 END_TEST
@@ -216,7 +217,7 @@ START_TEST(a_signal_stops_and_saves)
         ck_assert_ptr_nonnull(strstr(run.out, "\nsaved s.safetensors\n"));
         ck_assert_ptr_nonnull(strstr(run.err, "stopping after this step"));
         run_free(&run);
-        check_run("evaluate s.safetensors --limit 64", 0, "test accuracy", NULL);
+        check_run("evaluate s.safetensors --limit 64", 0, "test accuracy", "");
     }
 }
 END_TEST
@@ -259,7 +260,7 @@ START_TEST(a_lost_reader_does_not_stop_training)
         ck_assert_msg(run.status == 1, "ended with %d:\n%s", run.status, run.err);
         ck_assert_ptr_nonnull(strstr(run.err, "standard output could not be written"));
         run_free(&run);
-        check_run("evaluate p.safetensors --limit 64", 0, "test accuracy", NULL);
+        check_run("evaluate p.safetensors --limit 64", 0, "test accuracy", "");
     }
 }
 END_TEST
@@ -286,8 +287,9 @@ START_TEST(the_bar_fits_its_window)
     static const int widths[] = {200, 60, 24, 9};
     for (int i = 0; i < 4; i++) {
         struct run run;
-        run_tool_watched(&run, "train --limit 2000 --batch 8 --epochs 1 --out b.safetensors", RUN_TERMINAL, widths[i], NULL, NULL);
-        ck_assert_int_eq(run.status, 0);
+        /* Stopped when the first bar has been drawn over. */
+        run_tool_watched(&run, "train --batch 8 --epochs 1000 --out b.safetensors", RUN_TERMINAL, widths[i], "\r\033[J", interrupt);
+        ck_assert_int_eq(run.status, 130);
         int bars = 0;
         /* A bar ends in the carriage return that starts the next; the lines around end in return and newline. */
         for (const char *at = strstr(run.out, "seed 1\r\n") + strlen("seed 1\r\n"); *at; ) {
@@ -300,7 +302,7 @@ START_TEST(the_bar_fits_its_window)
             at += length + (at[length] != 0);
         }
         ck_assert_int_gt(bars, 0);
-        ck_assert_ptr_nonnull(strstr(run.out, "\033[Jepoch 1/1  loss "));
+        ck_assert_ptr_nonnull(strstr(run.out, "\033[Jstopped in epoch "));
         run_free(&run);
     }
 }
