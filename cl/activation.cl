@@ -5,7 +5,7 @@
         STORE(v, p);                             \
     else {                                       \
         float lane_[VW];                         \
-        STORE(v, lane_);                         \
+        TO_LANES(v, lane_);                      \
         for (int l_ = 0; l_ < (more); l_++)      \
             (p)[l_] = lane_[l_];                 \
     }

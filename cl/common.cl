@@ -24,18 +24,62 @@ typedef __global float *restrict out_t;
 
 typedef CAT(float, VW) floatv;
 typedef CAT(int, VW) intv;
+#define SPLAT(x) ((floatv)(x))
+#define LOAD1(p) (*(p))
+
+/* LOAD and STORE of vectors in global memory, at any float. On a CPU they are plain accesses through a type that promises
+ * no more than a float's alignment: the same instructions as vloadn and vstoren, which take its compilers several times as
+ * long. PART stores the first count (1 .. VW - 1, a constant) lanes, as halves, quarters and so on. */
+#if LOOSE
+typedef floatv loosev __attribute__((aligned(4)));
+typedef float8 loose8 __attribute__((aligned(4)));
+typedef float4 loose4 __attribute__((aligned(4)));
+typedef float2 loose2 __attribute__((aligned(4)));
+#define LOAD(p) (*(__global const loosev *)(p))
+#define STORE(v, p) (*(__global loosev *)(p) = (v))
+#define STORE8(v, p) (*(__global loose8 *)(p) = (v))
+#define STORE4(v, p) (*(__global loose4 *)(p) = (v))
+#define STORE2(v, p) (*(__global loose2 *)(p) = (v))
+#else
 #define LOAD(p) CAT(vload, VW)(0, p)
 #define STORE(v, p) CAT(vstore, VW)(v, 0, p)
-#define SPLAT(x) ((floatv)(x))
-
-/* Stores the first count (1 .. VW - 1, a constant) lanes of v. */
-#define STORE_PART(v, p, count)                       \
+#define STORE8(v, p) vstore8(v, 0, p)
+#define STORE4(v, p) vstore4(v, 0, p)
+#define STORE2(v, p) vstore2(v, 0, p)
+#endif
+#define STORE_PART16(v, p, count)                     \
     {                                                 \
-        float part_[VW];                              \
-        STORE(v, part_);                              \
-        UNROLL for (int l_ = 0; l_ < (count); l_++)   \
-            (p)[l_] = part_[l_];                      \
+        float8 eight_ = (v).lo;                       \
+        if ((count)&8) {                              \
+            STORE8(eight_, p);                        \
+            eight_ = (v).hi;                          \
+        }                                             \
+        STORE_PART8(eight_, (p) + ((count)&8), count) \
     }
+#define STORE_PART8(v, p, count)                      \
+    {                                                 \
+        float4 four_ = (v).lo;                        \
+        if ((count)&4) {                              \
+            STORE4(four_, p);                         \
+            four_ = (v).hi;                           \
+        }                                             \
+        STORE_PART4(four_, (p) + ((count)&4), count)  \
+    }
+#define STORE_PART4(v, p, count)                      \
+    {                                                 \
+        float2 two_ = (v).lo;                         \
+        if ((count)&2) {                              \
+            STORE2(two_, p);                          \
+            two_ = (v).hi;                            \
+        }                                             \
+        if ((count)&1)                                \
+            (p)[(count)&2] = two_.x;                  \
+    }
+#define STORE_PART(v, p, count) CAT(STORE_PART, VW)(v, p, count)
+
+/* A vector's lanes as an array in private memory, and back. */
+#define TO_LANES(v, lanes) CAT(vstore, VW)(v, 0, lanes)
+#define FROM_LANES(lanes) CAT(vload, VW)(0, lanes)
 
 /* f(v) of type T (float or floatv); v is evaluated more than once. NaN stays NaN. */
 #define activate_none_(T, v, slope) (v)
@@ -59,14 +103,16 @@ typedef CAT(int, VW) intv;
  * mask_y is the value that dx is the gradient of. */
 #define DX_ARGUMENTS __global float *dx, __global const float *mask_y
 #define DX_FINISH(T, v, i, load) GRADIENT_AS(T, (ACCUMULATE ? (v) + load(dx + (i)) : (v)), load(mask_y + (i)))
-#define LOAD1(p) (*(p))
 #define STORE_DX(v, i) STORE(DX_FINISH(floatv, v, i, LOAD), dx + (i))
-#define STORE_DX_PART(v, i, count)                                                         \
-    {                                                                                      \
-        float part_[VW];                                                                   \
-        STORE(v, part_);                                                                   \
-        UNROLL for (int l_ = 0; l_ < (count); l_++)                                        \
-            dx[(i) + l_] = DX_FINISH(float, part_[l_], (i) + l_, LOAD1);                   \
+#define STORE_DX_PART(v, i, count)                                                    \
+    if (ACCUMULATE) { /* the lanes behind may be another work-item's: not even read */ \
+        float lane_[VW];                                                              \
+        TO_LANES(v, lane_);                                                           \
+        UNROLL for (int l_ = 0; l_ < (count); l_++)                                   \
+            STORE_DX1(lane_[l_], (i) + l_);                                           \
+    } else {                                                                          \
+        floatv whole_ = GRADIENT_AS(floatv, v, LOAD(mask_y + (i)));                   \
+        STORE_PART(whole_, dx + (i), count)                                           \
     }
 #define STORE_DX1(v, i) dx[i] = DX_FINISH(float, v, i, LOAD1)
 

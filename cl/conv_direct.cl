@@ -65,8 +65,10 @@ __attribute__((always_inline)) inline void NAME(tile)(__global const float *rest
             acc[i][q] = start;
     }
     UNROLL_ROWS for (int kh = 0; kh < KH; kh++) {
-        if (CLIP && TH == 1 && !INSIDE(ROW_NUMBER(oh0, kh), D_H, IH))
+#if CLIP && TH == 1
+        if (!INSIDE(ROW_NUMBER(oh0, kh), D_H, IH))
             continue;
+#endif
         UNROLL for (int kw = 0; kw < (MERGE ? 1 : KW); kw++) {
             __global const float *w_tap = weights + (kh * KW + kw) * SRC_G_TAP;
             UNROLL_RUN for (int k = 0; k < RUN; k++) {
@@ -74,8 +76,10 @@ __attribute__((always_inline)) inline void NAME(tile)(__global const float *rest
                 UNROLL for (int q = 0; q < Q; q++)
                     w[q] = LOAD(w_tap + k * W_STEP + q * VW);
                 UNROLL for (int r = 0; r < TH; r++) {
-                    if (CLIP && TH > 1 && !INSIDE(ROW_NUMBER(oh0 + r, kh), D_H, IH))
+#if CLIP && TH > 1
+                    if (!INSIDE(ROW_NUMBER(oh0 + r, kh), D_H, IH))
                         continue;
+#endif
                     __global const float *row = src + ROW_NUMBER(oh0 + r, kh) / D_H * (IW * SRC_C) + k;
                     UNROLL for (int p = 0; p < TW; p++) {
                         if (TAKES(p, kw)) {

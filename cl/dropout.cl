@@ -20,7 +20,7 @@ ITEMS_KERNEL(forward)(in_t x, out_t y, int count, float rate, float scale, uint 
         } else {
             float lane[4 * VW];
             UNROLL for (int q = 0; q < 4; q++)
-                STORE(DROPPED(SPLAT(1.0f), q), lane + q * VW);
+                TO_LANES(DROPPED(SPLAT(1.0f), q), lane + q * VW);
             for (int l = 0; l < total - at; l++)
                 y[at + l] = lane[l] == 0.0f ? 0.0f : x[at + l] * scale;
         }
@@ -45,7 +45,7 @@ ITEMS_KERNEL(backward_data)(in_t dy, DX_ARGUMENTS, int count, float rate, float 
         } else {
             float lane[4 * VW];
             UNROLL for (int q = 0; q < 4; q++)
-                STORE(DROPPED(SPLAT(1.0f), q), lane + q * VW);
+                TO_LANES(DROPPED(SPLAT(1.0f), q), lane + q * VW);
             for (int l = 0; l < total - at; l++) {
                 float g = lane[l] == 0.0f ? 0.0f : dy[at + l] * scale;
                 STORE_DX1(g, at + l);

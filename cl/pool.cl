@@ -42,7 +42,7 @@
         STORE_DX(v, i);                                                          \
     else {                                                                       \
         float lane_[VW];                                                         \
-        STORE(v, lane_);                                                         \
+        TO_LANES(v, lane_);                                                      \
         for (int l_ = 0; l_ < (more); l_++)                                      \
             STORE_DX1(lane_[l_], (i) + l_);                                      \
     }

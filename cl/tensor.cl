@@ -13,7 +13,7 @@ SOLO_KERNEL(transpose)(in_t in, out_t out, int rows, int columns)
             float lane[VW];
             UNROLL for (int l = 0; l < VW; l++)
                 lane[l] = from[l * columns + c];
-            STORE(LOAD(lane), to + (long)c * rows);
+            STORE(FROM_LANES(lane), to + (long)c * rows);
         }
     } else {
         for (int c = 0; c < columns; c++)

@@ -120,7 +120,7 @@ ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width
 {
     struct writer writer = {0};
     int instances = 0;
-    write_text(&writer, "#define VW %d\n", vector_width);
+    write_text(&writer, "#define VW %d\n#define LOOSE %d\n", vector_width, bound->device->style == INK_STYLE_CPU);
     write_source(&writer, "common.cl");
     for (int b = 0; b < count; b++)
         for (int i = 0; i < bound[b].list->count; i++) {
