@@ -12,6 +12,7 @@ const struct ink_op *const ink_ops[] = {
     &ink_op_activation,
     &ink_op_add,
     &ink_op_average_pool,
+    &ink_op_batch_norm,
     &ink_op_dense,
     &ink_op_dropout,
     &ink_op_flatten,
