@@ -126,15 +126,20 @@ static void check_backward_weights(const struct op_way *way, void *user)
     reference_compare(way->label, gradients, want, weights + (conv->layer.no_bias ? 0 : (size_t)window.units), reference_tolerance(rows));
 }
 
-static void check_case(const struct conv *which)
+static void fill(void)
 {
-    struct conv conv = *which;
-    struct op_case c = op_case_of(&conv);
     test_fill(1, -1, 1, x, LARGEST);
     test_fill(2, -1, 1, parameters, LARGEST);
     test_fill(3, -1, 1, dy, LARGEST);
     test_fill(4, -1, 1, mask, LARGEST);
     test_fill(5, -1, 1, start, LARGEST);
+}
+
+static void check_case(const struct conv *which)
+{
+    struct conv conv = *which;
+    struct op_case c = op_case_of(&conv);
+    fill();
     op_case_prepare(&c, 1);
     op_case_each_way(&c, INK_FORWARD, check_forward, &conv);
     op_case_each_way(&c, INK_BACKWARD_DATA, check_backward_data, &conv);
@@ -154,12 +159,31 @@ START_TEST(small_work_groups_agree_too)
 }
 END_TEST
 
+static void only_im2col(const struct op_way *way, void *user)
+{
+    if (strcmp(way->algorithm->name, "im2col") == 0)
+        (way->pass == INK_FORWARD ? check_forward : way->pass == INK_BACKWARD_DATA ? check_backward_data : check_backward_weights)(way, user);
+}
+
+/* A device with so little memory that the patches of a batch do not fit at once; checks nothing in a build without CLBlast. */
+START_TEST(patches_in_chunks_agree_too)
+{
+    struct conv conv = cases[12];
+    struct op_case c = op_case_of(&conv);
+    test_device()->info.max_alloc_bytes = 400000;
+    fill();
+    for (enum ink_pass pass = INK_FORWARD; pass < INK_PASSES; pass++)
+        op_case_each_way(&c, pass, only_im2col, &conv);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("conv");
     TCase *tcase = tcase_create("conv");
     tcase_add_loop_test(tcase, every_pass_agrees_with_the_reference, 0, sizeof cases / sizeof *cases);
     tcase_add_loop_test(tcase, small_work_groups_agree_too, 0, 2);
+    tcase_add_test(tcase, patches_in_chunks_agree_too);
     tcase_set_timeout(tcase, 300);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
