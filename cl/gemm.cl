@@ -73,24 +73,26 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 {
     __local float a_tile[TILE_K * A_ROW] __attribute__((aligned(16)));
     __local float b_tile[TILE_K * B_ROW] __attribute__((aligned(16)));
-    const int item = get_local_id(0), row = item / WG_N * ITEM_M, column = item % WG_N * ITEM_N;
-    const int group = get_group_id(0) / N_TILES, n0 = get_group_id(0) % N_TILES * TILE_N, m0 = get_group_id(1) * TILE_M;
+    /* places are unsigned: they are divided by constants, which so costs less */
+    const uint item = get_local_id(0), row = item / WG_N * ITEM_M, column = item % WG_N * ITEM_N;
+    const uint block = get_group_id(0), group = block / N_TILES, n0 = block % N_TILES * TILE_N, m0 = get_group_id(1) * TILE_M;
     float a_next[A_LOADS], b_next[B_LOADS], acc[ITEM_M][ITEM_N];
 
 #ifdef KERNEL_backward_weights
-    const int m_end = TAPS * SRC_G + BIAS, first = get_group_id(2) * SAMPLES;
-    const int k_first = first * (OH * OW), k_end = min(first + SAMPLES, n) * (OH * OW);
+    const uint m_end = TAPS * SRC_G + BIAS;
+    const int first = get_group_id(2) * SAMPLES, k_first = first * (OH * OW), k_end = min(first + SAMPLES, n) * (OH * OW);
     dst += (ulong)get_group_id(2) * ((TAPS * SRC_G + BIAS) * DST_C);
 #else
-    const int m_end = n * (OH * OW), k_first = 0, k_end = TAPS * SRC_G;
+    const uint m_end = n * (OH * OW);
+    const int k_first = 0, k_end = TAPS * SRC_G;
     /* the pixels whose rows of A this item brings: where their tap 0 lies, and their sample and group in src */
     int tap_h[A_LOADS], tap_w[A_LOADS];
     uint from[A_LOADS];
     UNROLL for (int l = 0; l < A_LOADS; l++) {
-        int m = m0 + A_M(l), pixel = m % (OH * OW);
-        tap_h[l] = pixel / OW * A_H + B_H;
-        tap_w[l] = pixel % OW * A_W + B_W;
-        from[l] = (uint)(m / (OH * OW)) * (IH * IW * SRC_C) + group * SRC_G;
+        uint m = m0 + A_M(l), pixel = m % (OH * OW);
+        tap_h[l] = (int)(pixel / OW) * A_H + B_H;
+        tap_w[l] = (int)(pixel % OW) * A_W + B_W;
+        from[l] = m / (OH * OW) * (IH * IW * SRC_C) + group * SRC_G;
     }
 #endif
     UNROLL for (int i = 0; i < ITEM_M; i++) {
@@ -111,24 +113,25 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
         barrier(CLK_LOCAL_MEM_FENCE);
 
         UNROLL for (int l = 0; l < A_LOADS; l++) {
-            int k = k0 + TILE_K + A_K(l), m = m0 + A_M(l);
+            uint k = k0 + TILE_K + A_K(l), m = m0 + A_M(l);
             float value = 0.0f;
 #ifdef KERNEL_backward_weights
-            int tap = m / SRC_G, pixel = k % (OH * OW);
-            int h = pixel / OW * A_H + B_H + tap / KW * C_H, w = pixel % OW * A_W + B_W + tap % KW * C_W;
+            uint tap = m / SRC_G, pixel = k % (OH * OW);
+            int h = (int)(pixel / OW) * A_H + B_H + (int)(tap / KW) * C_H, w = (int)(pixel % OW) * A_W + B_W + (int)(tap % KW) * C_W;
             if (k < k_end && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW))
-                value = src[((uint)(k / (OH * OW)) * (IH * IW) + h * IW + w) * SRC_C + group * SRC_G + m % SRC_G];
+                value = src[(k / (OH * OW) * (IH * IW) + h * IW + w) * SRC_C + group * SRC_G + m % SRC_G];
             if (BIAS && m == TAPS * SRC_G)
                 value = 1.0f;
 #else
-            int tap = k / SRC_G, h = tap_h[l] + tap / KW * C_H, w = tap_w[l] + tap % KW * C_W;
+            uint tap = k / SRC_G;
+            int h = tap_h[l] + (int)(tap / KW) * C_H, w = tap_w[l] + (int)(tap % KW) * C_W;
             if (k < k_end && m < m_end && FITS(h, D_H, IH) && FITS(w, D_W, IW))
                 value = src[from[l] + (h / D_H * IW + w / D_W) * SRC_C + k % SRC_G];
 #endif
             a_next[l] = value;
         }
         UNROLL for (int l = 0; l < B_LOADS; l++) {
-            int k = k0 + TILE_K + B_K(l), c = n0 + B_N(l);
+            uint k = k0 + TILE_K + B_K(l), c = n0 + B_N(l);
             float value = 0.0f;
             if (k < k_end && c < DST_G)
 #if defined(KERNEL_forward)
@@ -136,7 +139,7 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #elif defined(KERNEL_backward_data)
                 value = other[(k / SRC_G * DST_G + c) * SRC_C + group * SRC_G + k % SRC_G];
 #else
-                value = other[(uint)k * DST_C + group * DST_G + c];
+                value = other[k * DST_C + group * DST_G + c];
 #endif
             b_next[l] = value;
         }
@@ -158,7 +161,7 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
     }
 
     UNROLL for (int j = 0; j < ITEM_N; j++) {
-        int c = n0 + column + j;
+        uint c = n0 + column + j;
         if (c >= DST_G)
             continue;
 #if defined(KERNEL_forward) && BIAS
@@ -167,10 +170,10 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
         float bias = 0.0f;
 #endif
         UNROLL for (int i = 0; i < ITEM_M; i++) {
-            int m = m0 + row + i;
+            uint m = m0 + row + i;
             if (m >= m_end)
                 continue;
-            uint at = (uint)m * DST_C + group * DST_G + c;
+            uint at = m * DST_C + group * DST_G + c;
 #if defined(KERNEL_forward)
             float sum = acc[i][j] + bias;
             dst[at] = ACTIVATE_AS(float, sum);

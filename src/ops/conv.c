@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "ops/clblast.h"
 #include "ops/gemm.h"
 
 static ink_status infer(struct ink_node *node)
@@ -48,6 +49,12 @@ static void describe(const struct ink_node *node, char *text, size_t size)
         snprintf(text + used, size - (size_t)used, " groups %d", l->groups);
 }
 
+#ifdef INK_CLBLAST
+#define CLBLAST(emit) {"im2col", INK_STYLE_AUTO, NULL, emit, .on_request = true},
+#else
+#define CLBLAST(emit)
+#endif
+
 const struct ink_op ink_op_conv = {
     .name = "conv",
     .fields = INK_FIELD_UNITS | INK_FIELD_FILTER | INK_FIELD_STRIDE | INK_FIELD_PADDING | INK_FIELD_DILATION | INK_FIELD_GROUPS |
@@ -60,14 +67,17 @@ const struct ink_op ink_op_conv = {
         [INK_FORWARD] = (const struct ink_algorithm[]){
             {"direct", INK_STYLE_CPU, NULL, ink_conv_direct_forward},
             {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward},
+            CLBLAST(ink_clblast_forward)
             {0}},
         [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){
             {"direct", INK_STYLE_CPU, NULL, ink_conv_direct_backward_data},
             {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data},
+            CLBLAST(ink_clblast_backward_data)
             {0}},
         [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){
             {"direct", INK_STYLE_CPU, NULL, ink_conv_direct_backward_weights},
             {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights},
+            CLBLAST(ink_clblast_backward_weights)
             {0}},
     },
 };

@@ -1,6 +1,7 @@
 /* Dense (fully connected) layers: y[n][units] = f(x[n][inputs] * weights[inputs][units] + bias). */
 #include <stdio.h>
 
+#include "ops/clblast.h"
 #include "ops/gemm.h"
 
 enum { LARGEST = 65536 };
@@ -89,6 +90,12 @@ static void direct_backward_weights(struct ink_launches *list, const struct ink_
     launch->sample_flops = flops(node);
 }
 
+#ifdef INK_CLBLAST
+#define CLBLAST(emit) {"clblast", INK_STYLE_AUTO, NULL, emit, .on_request = true},
+#else
+#define CLBLAST(emit)
+#endif
+
 const struct ink_op ink_op_dense = {
     .name = "dense",
     .fields = INK_FIELD_UNITS | INK_FIELD_NO_BIAS | INK_FIELD_ACTIVATION | INK_FIELD_INITIALISER,
@@ -100,14 +107,17 @@ const struct ink_op ink_op_dense = {
         [INK_FORWARD] = (const struct ink_algorithm[]){
             {"direct", INK_STYLE_CPU, NULL, direct_forward},
             {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward},
+            CLBLAST(ink_clblast_forward)
             {0}},
         [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){
             {"direct", INK_STYLE_CPU, NULL, direct_backward_data},
             {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data},
+            CLBLAST(ink_clblast_backward_data)
             {0}},
         [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){
             {"direct", INK_STYLE_CPU, NULL, direct_backward_weights},
             {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights},
+            CLBLAST(ink_clblast_backward_weights)
             {0}},
     },
 };

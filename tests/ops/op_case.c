@@ -202,6 +202,7 @@ static cl_program program_of(struct ink_bound *bound, const struct op_way *way)
 static void each_way(const struct op_case *op_case, enum ink_pass pass, void (*visit)(const struct op_way *way, void *user), void *user)
 {
     static const char *const passes[] = {"forward", "backward_data", "backward_weights"};
+    const char *only = getenv("INKLING_TEST_ALGORITHM");
     int ways = 0;
     const struct ink_op *op = op_case_node(op_case)->op;
     for (const struct ink_algorithm *a = op->passes[pass]; a && a->name; a++)
@@ -218,11 +219,13 @@ static void each_way(const struct op_case *op_case, enum ink_pass pass, void (*v
                                         .batch = op_case->batch, .training = op_case->training, .pass = pass};
                 if (a->applies && !a->applies(&call))
                     continue;
+                ways++;
+                if (only && *only && strcmp(only, a->name) != 0)
+                    continue;
                 char label[128];
                 snprintf(label, sizeof label, "%s %s %s, %s style, vectors of %d", op->name, a->name, passes[pass],
                          style == INK_STYLE_CPU ? "CPU" : "GPU", width);
-                visit(&(struct op_way){style, width, a, label}, user);
-                ways++;
+                visit(&(struct op_way){style, width, pass, a, label}, user);
             }
     ck_assert_msg(ways > 0, "%s has no algorithm for %s here", op->name, passes[pass]);
 }

@@ -36,6 +36,7 @@ struct op_case {
 struct op_way {
     enum ink_style style;
     int vector_width;
+    enum ink_pass pass;
     const struct ink_algorithm *algorithm;
     const char *label;         /* for messages: "conv direct forward, CPU style, vectors of 16" */
 };
@@ -47,7 +48,8 @@ struct ink_device *test_device(void);
 /* The node of a case, to learn shapes and counts. Free with op_case_free_node(). */
 const struct ink_node *op_case_node(const struct op_case *op_case);
 
-/* Calls check(way, user) for every way a pass of the case can be run; fails the test if there is none. run a way with op_case_run(). */
+/* Calls check(way, user) for every way a pass of the case can be run; fails the test if there is none. With
+ * $INKLING_TEST_ALGORITHM set, only for those of that name. Run a way with op_case_run(). */
 void op_case_each_way(const struct op_case *op_case, enum ink_pass pass, void (*check)(const struct op_way *way, void *user), void *user);
 
 /* Optional, to save time: builds the kernels of all passes of these cases together, one program a vector width. Only their

@@ -25,6 +25,9 @@ static const struct conv cases[] = {
     CONV(7, 6, 17, 33, 7, 6, .activation = INK_SIGMOID), 2, 2},
     CONV(6, 40, 2, 18, 1, 9, .padding = INK_SAME, .stride_width = 2), 2, 2},
     CONV(4, 4, 33, 17, 1, 1, .stride_height = 2, .stride_width = 2), 3, 3},
+    /* for the tiles of matrix multiply: the largest of backward_weights, and its sum in parts, of which a short batch leaves some out */
+    CONV(6, 6, 32, 64, 3, 3, .no_bias = false), 16, 9},
+    CONV(9, 8, 6, 10, 3, 3, .padding = INK_SAME, .groups = 2, .stride_height = 2, .dilation_width = 2), 7, 6},
 };
 static float x[LARGEST], y[LARGEST], dy[LARGEST], dx[LARGEST], start[LARGEST], mask[LARGEST], parameters[LARGEST], gradients[LARGEST];
 static double want[LARGEST], masked[LARGEST];
@@ -123,19 +126,54 @@ static void check_backward_weights(const struct op_way *way, void *user)
     reference_compare(way->label, gradients, want, weights + (conv->layer.no_bias ? 0 : (size_t)window.units), reference_tolerance(rows));
 }
 
-START_TEST(every_pass_agrees_with_the_reference)
+static void fill(void)
 {
-    struct conv conv = cases[_i];
-    struct op_case c = op_case_of(&conv);
     test_fill(1, -1, 1, x, LARGEST);
     test_fill(2, -1, 1, parameters, LARGEST);
     test_fill(3, -1, 1, dy, LARGEST);
     test_fill(4, -1, 1, mask, LARGEST);
     test_fill(5, -1, 1, start, LARGEST);
+}
+
+static void check_case(const struct conv *which)
+{
+    struct conv conv = *which;
+    struct op_case c = op_case_of(&conv);
+    fill();
     op_case_prepare(&c, 1);
     op_case_each_way(&c, INK_FORWARD, check_forward, &conv);
     op_case_each_way(&c, INK_BACKWARD_DATA, check_backward_data, &conv);
     op_case_each_way(&c, INK_BACKWARD_WEIGHTS, check_backward_weights, &conv);
+}
+
+START_TEST(every_pass_agrees_with_the_reference) { check_case(&cases[_i]); }
+END_TEST
+
+/* The least that devices offer: work-groups of 64 and 16 KiB of local memory; then less still. */
+START_TEST(small_work_groups_agree_too)
+{
+    test_device()->info.max_work_group = _i ? 16 : 64;
+    test_device()->info.local_bytes = 16384;
+    check_case(&cases[6]);
+    check_case(&cases[12]);
+}
+END_TEST
+
+static void only_im2col(const struct op_way *way, void *user)
+{
+    if (strcmp(way->algorithm->name, "im2col") == 0)
+        (way->pass == INK_FORWARD ? check_forward : way->pass == INK_BACKWARD_DATA ? check_backward_data : check_backward_weights)(way, user);
+}
+
+/* A device with so little memory that the patches of a batch do not fit at once; checks nothing in a build without CLBlast. */
+START_TEST(patches_in_chunks_agree_too)
+{
+    struct conv conv = cases[12];
+    struct op_case c = op_case_of(&conv);
+    test_device()->info.max_alloc_bytes = 400000;
+    fill();
+    for (enum ink_pass pass = INK_FORWARD; pass < INK_PASSES; pass++)
+        op_case_each_way(&c, pass, only_im2col, &conv);
 }
 END_TEST
 
@@ -144,6 +182,8 @@ int main(void)
     Suite *suite = suite_create("conv");
     TCase *tcase = tcase_create("conv");
     tcase_add_loop_test(tcase, every_pass_agrees_with_the_reference, 0, sizeof cases / sizeof *cases);
+    tcase_add_loop_test(tcase, small_work_groups_agree_too, 0, 2);
+    tcase_add_test(tcase, patches_in_chunks_agree_too);
     tcase_set_timeout(tcase, 300);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
