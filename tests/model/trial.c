@@ -1,0 +1,44 @@
+/* A model on the test device, run step by step; see trial.h. */
+#include "model/trial.h"
+
+#include <math.h>
+
+#include "suite.h"
+
+void trial_open(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
+                const struct ink_train_options *options, int batch, enum ink_style style)
+{
+    *trial = (struct trial){.model = model, .options = *options};
+    struct ink_plan_options plan = {
+        .batch = batch, .classes = ink_dataset_classes(dataset), .training = true, .algorithms = options->algorithms,
+        .style = style, .train = &trial->options,
+    };
+    ck_ok(ink_plan_create(test_device(), model, &plan, &trial->plan));
+    ck_ok(ink_feed_load(test_device(), dataset, 0, &trial->feed));
+    for (int section = 0; section < INK_SECTIONS; section++)
+        ck_ok(ink_feed_bind(&trial->feed, trial->plan, (enum ink_section)section));
+}
+
+void trial_close(struct trial *trial)
+{
+    ink_plan_destroy(&trial->plan);
+    ink_feed_destroy(&trial->feed);
+}
+
+double trial_run(struct trial *trial, enum ink_section section, int start, int n)
+{
+    const struct ink_train_options *options = &trial->options;
+    if (section == INK_SECTION_TRAIN) {
+        trial->steps++;
+        ink_plan_set_int(trial->plan, INK_STEP, trial->steps);
+        ink_plan_set_float(trial->plan, INK_LEARNING_RATE, options->learning_rate);
+        ink_plan_set_float(trial->plan, INK_CORRECTION1, (float)(1 / (1 - pow((double)options->beta1, trial->steps))));
+        ink_plan_set_float(trial->plan, INK_CORRECTION2, (float)(1 / (1 - pow((double)options->beta2, trial->steps))));
+    }
+    ck_ok(ink_plan_run(trial->plan, section, start, n, NULL));
+    ck_ok(ink_feed_read(&trial->feed, (size_t)start, (size_t)(start + n)));
+    double sum = 0;
+    for (int i = start; i < start + n; i++)
+        sum += (double)trial->feed.host_losses[i];
+    return sum / n;
+}
