@@ -34,7 +34,9 @@ void ink_random_uniform(uint64_t seed, uint64_t stream, float low, float high, f
     for (size_t i = 0; i < count; i++) {
         if (i % 4 == 0)
             ink_random_words(seed, stream, i / 4, words);
-        values[i] = low + (high - low) * ink_uniform(words[i % 4]);
+        /* the product is exact in double, so that fused multiply-adds change nothing; the sum may round up to high */
+        float value = (float)(low + ((double)high - low) * ink_uniform(words[i % 4]));
+        values[i] = value < high ? value : nextafterf(high, low);
     }
 }
 
