@@ -1,5 +1,5 @@
 /* The reader of safetensors files; see safetensors.h. json-c reads the header; what it lets pass (a key given twice, of
- * which it keeps the last) and what the format asks for (tensors that fill the data without gap or overlap) is checked
+ * which it keeps the last; single quotes) and what the format asks for (tensors that fill the data without gap or overlap) is checked
  * here. */
 #include "model/safetensors.h"
 
@@ -22,22 +22,29 @@ static const struct {
     {"I16", 2}, {"U16", 2}, {"I32", 4}, {"U32", 4}, {"I64", 8}, {"U64", 8},
 };
 
-/* Keys in a JSON text that json-c has accepted: outside of strings, a colon stands after each key and nowhere else.
- * *zero tells of a \u0000 in a string, which would cut it short. */
-static size_t count_keys_in_text(const char *text, size_t size, bool *zero)
+/* What a look through a JSON text that json-c has accepted tells. */
+struct scan {
+    size_t keys;  /* outside of strings, a colon stands after each key and nowhere else */
+    bool zero;    /* a string has a \u0000, which would cut it short */
+    bool lenient; /* a string stands in single quotes: no JSON, but json-c takes it even when strict */
+};
+
+static struct scan scan_text(const char *text, size_t size)
 {
-    size_t keys = 0;
+    struct scan scan = {0};
     bool quoted = false;
     for (size_t i = 0; i < size; i++) {
         if (text[i] == '"')
             quoted = !quoted;
         else if (quoted && text[i] == '\\') {
-            *zero = *zero || (size - i > 5 && memcmp(text + i, "\\u0000", 6) == 0);
+            scan.zero = scan.zero || (size - i > 5 && memcmp(text + i, "\\u0000", 6) == 0);
             i++;
-        } else if (!quoted && text[i] == ':')
-            keys++;
+        } else if (!quoted) {
+            scan.keys += text[i] == ':';
+            scan.lenient = scan.lenient || text[i] == '\'';
+        }
     }
-    return keys;
+    return scan;
 }
 
 static size_t count_keys_in_object(json_object *object)
@@ -70,7 +77,7 @@ static ink_status parse_header(const char *path, const char *text, size_t size, 
     size_t end = json_tokener_get_parse_end(tokener);
     json_tokener_free(tokener);
     ink_status status = INK_OK;
-    bool zero = false;
+    struct scan scan = {0};
     if (error == json_tokener_continue)
         status = ink_fail(INK_ERROR_FORMAT, "%s: byte %zu: the header ends in the middle of its JSON; " DAMAGED, path,
                           LENGTH_BYTES + size);
@@ -83,10 +90,14 @@ static ink_status parse_header(const char *path, const char *text, size_t size, 
     if (!status && rest < size)
         status = ink_fail(INK_ERROR_FORMAT, "%s: byte %zu: after the header's JSON come other bytes than spaces; " DAMAGED, path,
                           LENGTH_BYTES + rest);
-    if (!status && count_keys_in_text(text, end, &zero) != count_keys_in_object(object))
+    if (!status)
+        scan = scan_text(text, end);
+    if (!status && scan.lenient)
+        status = ink_fail(INK_ERROR_FORMAT, "%s: the header is not JSON: a text stands in single quotes; " DAMAGED, path);
+    if (!status && scan.keys != count_keys_in_object(object))
         status = ink_fail(INK_ERROR_FORMAT, "%s: a key stands twice in the same object of the header; each tensor and field may "
                           "be given once", path);
-    if (!status && zero)
+    if (!status && scan.zero)
         status = ink_fail(INK_ERROR_FORMAT, "%s: a text of the header contains the character \\u0000; take it out", path);
     if (status) {
         json_object_put(object);
