@@ -200,13 +200,14 @@ static float measure(struct work *work, int terms, bool from_all)
 
 /* Replaces grey by how far it stands out from the paper on the ink's side; returns the deviation of the paper's noise.
  * Where two groups of brightness are clear, the paper starts as one of them. Otherwise, as with a shadow over the
- * picture, it starts as everything, and what lies far from the surface is left out of the next one. */
-static float subtract_paper(struct work *work)
+ * picture, it starts as everything, and what lies far from the surface is left out of the next one. A
+ * thick digit may draw that surface to itself and vanish; a retry starts from two groups all the same. */
+static float subtract_paper(struct work *work, bool retry, bool *clear_groups)
 {
     double share;
     size_t count = pixels(work), paper = 0;
     float threshold = find_threshold(work, &share), sign = is_light_on_dark(work, threshold) ? 1 : -1, noise = 0;
-    bool clear = share >= CLEAR_SHARE;
+    bool clear = *clear_groups = retry || share >= CLEAR_SHARE;
     for (size_t i = 0; i < count; i++) {
         work->paper[i] = !clear || sign * (work->grey[i] - threshold) <= 0;
         paper += work->paper[i];
@@ -231,8 +232,15 @@ static float subtract_paper(struct work *work)
         }
         sign = light > dark ? 1 : -1;
     }
+    /* in a shadow, paper and ink are darker by the same factor, so dark ink is measured against the paper round it */
+    double brightness = 0;
     for (size_t i = 0; i < count; i++)
-        work->grey[i] = sign * work->apart[i];
+        brightness += (work->grey[i] - work->apart[i]) / (double)count;
+    for (size_t i = 0; i < count; i++) {
+        float level = work->grey[i] - work->apart[i];
+        float lit = sign < 0 && brightness > 0 ? fmaxf(level, (float)brightness / 4) / (float)brightness : 1;
+        work->grey[i] = sign * work->apart[i] / lit;
+    }
     return noise;
 }
 
@@ -408,13 +416,20 @@ ink_status ink_picture_to_image(const struct ink_picture *picture, struct ink_sh
         shape.width > INK_PICTURE_SIDE || shape.channels > INK_PICTURE_SIDE)
         return ink_fail(INK_ERROR_ARGUMENT, "ink_picture_to_image: the shape is %d x %d x %d; give 1 to %d for each",
                         shape.height, shape.width, shape.channels, INK_PICTURE_SIDE);
-    struct work work = {0};
-    struct box box = {0};
-    ink_status status = begin(picture, &work);
-    if (!status)
-        status = keep_ink(&work, subtract_paper(&work), &box);
-    if (!status)
-        status = place(&work, &box, shape, image);
-    end(&work);
-    return status;
+    ink_status status = INK_OK;
+    bool clear = false;
+    for (bool retry = false;; retry = true) {
+        struct work work = {0};
+        struct box box = {0};
+        status = begin(picture, &work);
+        if (!status) {
+            float noise = subtract_paper(&work, retry, &clear);
+            status = keep_ink(&work, noise, &box);
+        }
+        if (!status)
+            status = place(&work, &box, shape, image);
+        end(&work);
+        if (status != INK_ERROR_FORMAT || clear)
+            return status;
+    }
 }
