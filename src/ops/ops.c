@@ -8,11 +8,11 @@ extern const struct ink_op ink_op_activation, ink_op_add, ink_op_average_pool, i
     ink_op_flatten, ink_op_global_average_pool, ink_op_max_pool, ink_op_softmax;
 
 const struct ink_op *const ink_ops[] = {
-    &ink_op_conv,
     &ink_op_activation,
     &ink_op_add,
     &ink_op_average_pool,
     &ink_op_batch_norm,
+    &ink_op_conv,
     &ink_op_dense,
     &ink_op_dropout,
     &ink_op_flatten,
