@@ -1,14 +1,5 @@
 /* Layers that work value by value or pixel by pixel: activation, softmax, add. Sizes are arguments, so that one kernel
  * serves every layer. An item is VW values in a row (activation, add), or a pixel (softmax). */
-#define STORE_VALUES(v, p, more)                 \
-    if ((more) >= VW)                            \
-        STORE(v, p);                             \
-    else {                                       \
-        float lane_[VW];                         \
-        TO_LANES(v, lane_);                      \
-        for (int l_ = 0; l_ < (more); l_++)      \
-            (p)[l_] = lane_[l_];                 \
-    }
 
 #ifdef KERNEL_activation
 /* y = f(x), count values a sample. */
@@ -17,7 +8,7 @@ ITEMS_KERNEL(activation)(in_t x, out_t y, int count, int n)
     int total = count * n;
     FOR_ITEMS(item, (total + VW - 1) / VW) {
         floatv v = LOAD(x + item * VW), out = ACTIVATE(v);
-        STORE_VALUES(out, y + item * VW, total - item * VW)
+        STORE_FIRST(out, y + item * VW, total - item * VW)
     }
 }
 #endif
@@ -29,7 +20,7 @@ ITEMS_KERNEL(add)(__global const float *a, __global const float *b, out_t y, int
     int total = count * n;
     FOR_ITEMS(item, (total + VW - 1) / VW) {
         floatv v = LOAD(a + item * VW) + LOAD(b + item * VW), out = ACTIVATE(v);
-        STORE_VALUES(out, y + item * VW, total - item * VW)
+        STORE_FIRST(out, y + item * VW, total - item * VW)
     }
 }
 #endif
@@ -69,4 +60,3 @@ ITEMS_KERNEL(softmax_backward_data)(in_t dy, in_t y, DX_ARGUMENTS, int pixels, i
     }
 }
 #endif
-#undef STORE_VALUES

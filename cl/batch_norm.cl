@@ -12,17 +12,6 @@
 #define ITEM_START (item / BLOCKS * part_rows)
 #define ITEM_END min(ITEM_START + part_rows, n * pixels)
 
-/* Stores the lanes of v that are channels; more is the number of channels from the first lane on. */
-#define STORE_CHANNELS(v, p, more)               \
-    if ((more) >= VW)                            \
-        STORE(v, p);                             \
-    else {                                       \
-        float lane_[VW];                         \
-        STORE(v, lane_);                         \
-        for (int l_ = 0; l_ < (more); l_++)      \
-            (p)[l_] = lane_[l_];                 \
-    }
-
 #ifdef KERNEL_part_moments
 /* Mean and sum of squared deviations of each part: a first mean, then deviations from it, whose own mean corrects what
  * rounding left in the first (Chan, Golub, LeVeque 1983). */
@@ -42,8 +31,8 @@ ITEMS_KERNEL(part_moments)(in_t x, out_t sums, int pixels, int channels, int par
         __global float *to = sums + (long)(item / BLOCKS) * 2 * channels + c;
         mean += deviations / count;
         squares -= deviations * deviations / count;
-        STORE_CHANNELS(mean, to, channels - c)
-        STORE_CHANNELS(squares, to + channels, channels - c)
+        STORE_FIRST(mean, to, channels - c)
+        STORE_FIRST(squares, to + channels, channels - c)
     }
 }
 #endif
@@ -64,13 +53,13 @@ ITEMS_KERNEL(statistics)(in_t sums, out_t statistics, __global float *restrict s
             squares += fma(SPLAT((float)min(part_rows, rows - p * part_rows)), d * d, LOAD(sums + ((long)p * 2 + 1) * channels + c));
         }
         floatv variance = squares / (float)rows, inverse = SPLAT(1.0f) / sqrt(variance + epsilon);
-        STORE_CHANNELS(mean, statistics + c, more)
-        STORE_CHANNELS(inverse, statistics + channels + c, more)
+        STORE_FIRST(mean, statistics + c, more)
+        STORE_FIRST(inverse, statistics + channels + c, more)
         /* the running variance takes the unbiased estimate, which a single row does not have */
         floatv estimate = rows > 1 ? squares / (float)(rows - 1) : variance;
         float lane[VW], lane_estimate[VW];
-        STORE(mean, lane);
-        STORE(estimate, lane_estimate);
+        TO_LANES(mean, lane);
+        TO_LANES(estimate, lane_estimate);
         for (int l = 0; l < min(more, VW); l++) {
             state[c + l] = momentum * state[c + l] + (1.0f - momentum) * lane[l];
             state[channels + c + l] = momentum * state[channels + c + l] + (1.0f - momentum) * lane_estimate[l];
@@ -91,7 +80,7 @@ ITEMS_KERNEL(normalise)(in_t x, in_t parameters, in_t statistics, out_t y, float
         for (int row = start; row < end; row++) {
             long i = (long)row * channels + c;
             floatv v = fma(LOAD(x + i) - mean, scale, shift), out = ACTIVATE(v);
-            STORE_CHANNELS(out, y + i, channels - c)
+            STORE_FIRST(out, y + i, channels - c)
         }
     }
 }
@@ -111,8 +100,8 @@ ITEMS_KERNEL(part_gradients)(in_t x, in_t dy, in_t statistics, out_t sums, int p
         }
         dot *= LOAD(statistics + channels + c);
         __global float *to = sums + (long)(item / BLOCKS) * 2 * channels + c;
-        STORE_CHANNELS(dot, to, channels - c)
-        STORE_CHANNELS(sum, to + channels, channels - c)
+        STORE_FIRST(dot, to, channels - c)
+        STORE_FIRST(sum, to + channels, channels - c)
     }
 }
 #endif
@@ -128,8 +117,8 @@ ITEMS_KERNEL(gradients)(in_t sums, out_t gradients, int pixels, int channels, in
             dgamma += LOAD(sums + (long)p * 2 * channels + c);
             dbeta += LOAD(sums + ((long)p * 2 + 1) * channels + c);
         }
-        STORE_CHANNELS(dgamma, gradients + c, channels - c)
-        STORE_CHANNELS(dbeta, gradients + channels + c, channels - c)
+        STORE_FIRST(dgamma, gradients + c, channels - c)
+        STORE_FIRST(dbeta, gradients + channels + c, channels - c)
     }
 }
 #endif
@@ -147,14 +136,7 @@ ITEMS_KERNEL(backward_data)(in_t x, in_t dy, in_t parameters, in_t gradients, in
         for (int row = start; row < end; row++) {
             long i = (long)row * channels + c;
             floatv g = scale * (LOAD(dy + i) - from_beta - (LOAD(x + i) - mean) * from_gamma);
-            if (more >= VW)
-                STORE_DX(g, i);
-            else {
-                float lane[VW];
-                STORE(g, lane);
-                for (int l = 0; l < more; l++)
-                    STORE_DX1(lane[l], i + l);
-            }
+            STORE_DX_FIRST(g, i, more)
         }
     }
 }
@@ -164,4 +146,3 @@ ITEMS_KERNEL(backward_data)(in_t x, in_t dy, in_t parameters, in_t gradients, in
 #undef ITEM_CHANNEL
 #undef ITEM_START
 #undef ITEM_END
-#undef STORE_CHANNELS

@@ -81,6 +81,17 @@ typedef float2 loose2 __attribute__((aligned(4)));
 #define TO_LANES(v, lanes) CAT(vstore, VW)(v, 0, lanes)
 #define FROM_LANES(lanes) CAT(vload, VW)(0, lanes)
 
+/* Stores the first lanes of v, more of them or all: for the last vector of a row whose length is an argument. */
+#define STORE_FIRST(v, p, more)             \
+    if ((more) >= VW)                       \
+        STORE(v, p);                        \
+    else {                                  \
+        float lane_[VW];                    \
+        TO_LANES(v, lane_);                 \
+        for (int l_ = 0; l_ < (more); l_++) \
+            (p)[l_] = lane_[l_];            \
+    }
+
 /* f(v) of type T (float or floatv); v is evaluated more than once. NaN stays NaN. */
 #define activate_none_(T, v, slope) (v)
 #define activate_relu_(T, v, slope) select(v, (T)(0.0f), (v) < (T)(0.0f))
@@ -99,7 +110,7 @@ typedef float2 loose2 __attribute__((aligned(4)));
 #define GRADIENT_AS(T, g, y) CAT(gradient_, MASK)(T, g, y, MASK_SLOPE)
 
 /* The end of a backward_data pass: declare DX_ARGUMENTS last among the buffers, and store with STORE_DX(v, i) (a vector),
- * STORE_DX_PART(v, i, count) (its first lanes) or STORE_DX1(v, i) (a float), i counted in floats from the start of dx.
+ * STORE_DX_PART(v, i, count) or STORE_DX_FIRST(v, i, more) (its first lanes) or STORE_DX1(v, i) (a float), i counted in floats from the start of dx.
  * mask_y is the value that dx is the gradient of. */
 #define DX_ARGUMENTS __global float *dx, __global const float *mask_y
 #define DX_FINISH(T, v, i, load) GRADIENT_AS(T, (ACCUMULATE ? (v) + load(dx + (i)) : (v)), load(mask_y + (i)))
@@ -113,6 +124,15 @@ typedef float2 loose2 __attribute__((aligned(4)));
     } else {                                                                          \
         floatv whole_ = GRADIENT_AS(floatv, v, LOAD(mask_y + (i)));                   \
         STORE_PART(whole_, dx + (i), count)                                           \
+    }
+#define STORE_DX_FIRST(v, i, more)          \
+    if ((more) >= VW)                       \
+        STORE_DX(v, i);                     \
+    else {                                  \
+        float lane_[VW];                    \
+        TO_LANES(v, lane_);                 \
+        for (int l_ = 0; l_ < (more); l_++) \
+            STORE_DX1(lane_[l_], (i) + l_); \
     }
 #define STORE_DX1(v, i) dx[i] = DX_FINISH(float, v, i, LOAD1)
 

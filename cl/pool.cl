@@ -27,24 +27,18 @@
 #define WINDOW_LOOP NO_UNROLL
 #endif
 
-/* Stores the lanes of v that are channels; more is the number of channels from c on. */
-#define STORE_CHANNELS(type, v, p, more)         \
-    if ((more) >= VW)                            \
-        CAT(vstore, VW)(v, 0, p);                \
-    else {                                       \
-        type lane_[VW];                          \
-        CAT(vstore, VW)(v, 0, lane_);            \
-        for (int l_ = 0; l_ < (more); l_++)      \
-            (p)[l_] = lane_[l_];                 \
-    }
-#define STORE_DX_CHANNELS(v, i, more)                                            \
-    if ((more) >= VW)                                                            \
-        STORE_DX(v, i);                                                          \
-    else {                                                                       \
-        float lane_[VW];                                                         \
-        TO_LANES(v, lane_);                                                      \
-        for (int l_ = 0; l_ < (more); l_++)                                      \
-            STORE_DX1(lane_[l_], (i) + l_);                                      \
+/* The same as STORE_FIRST for places of winners. */
+#define STORE_PLACES(v, p, more)                                  \
+    {                                                             \
+        CAT(INDEX, VW) places_ = CAT(convert_, CAT(INDEX, VW))(v); \
+        if ((more) >= VW)                                         \
+            CAT(vstore, VW)(places_, 0, p);                       \
+        else {                                                    \
+            INDEX lane_[VW];                                      \
+            CAT(vstore, VW)(places_, 0, lane_);                   \
+            for (int l_ = 0; l_ < (more); l_++)                   \
+                (p)[l_] = lane_[l_];                              \
+        }                                                         \
     }
 
 /* The part of a window that lies inside the input: first and end of its rows, of its columns. */
@@ -86,9 +80,9 @@ ITEMS_KERNEL(max_forward)(in_t x, out_t y,
                 }
             }
             long o = ((long)row * out_width + ow) * channels + c;
-            STORE_CHANNELS(float, best, y + o, channels - c)
+            STORE_FIRST(best, y + o, channels - c)
 #if KEEP
-            STORE_CHANNELS(INDEX, CAT(convert_, CAT(INDEX, VW))(place), index + o, channels - c)
+            STORE_PLACES(place, index + o, channels - c)
 #endif
         }
     }
@@ -101,9 +95,9 @@ ITEMS_KERNEL(max_forward)(in_t x, out_t y,
  * The winner's value is the pooled one, so the activation before the pool is taken back from y (pooled), unless dx is
  * added to, where f' stands before what is already there. */
 #if ACCUMULATE
-#define STORE_PLACE(v, i, more) STORE_DX_CHANNELS(v, i, more)
+#define STORE_PLACE(v, i, more) STORE_DX_FIRST(v, i, more)
 #else
-#define STORE_PLACE(v, i, more) STORE_CHANNELS(float, v, dx + (i), more)
+#define STORE_PLACE(v, i, more) STORE_FIRST(v, dx + (i), more)
 #endif
 ITEMS_KERNEL(max_scatter)(in_t dy, in_t y, __global const INDEX *index, DX_ARGUMENTS, int height, int width, int channels,
                           int out_height, int out_width, int n)
@@ -155,7 +149,7 @@ ITEMS_KERNEL(max_gather)(in_t dy, __global const INDEX *index, DX_ARGUMENTS, int
                     intv place = CAT(convert_int, VW)(CAT(vload, VW)(0, index + o));
                     sum += select(SPLAT(0.0f), LOAD(dy + o), place == (h - oh * SH) * FW + w - ow * SW);
                 }
-            STORE_DX_CHANNELS(sum, ((long)row * width + column) * channels + c, channels - c)
+            STORE_DX_FIRST(sum, ((long)row * width + column) * channels + c, channels - c)
         }
     }
 }
@@ -178,7 +172,7 @@ ITEMS_KERNEL(average_forward)(in_t x, out_t y, int height, int width, int channe
                     sum += LOAD(from + (kh * width + kw) * channels);
             }
             sum /= (float)((kh1 - kh0) * (kw1 - kw0));
-            STORE_CHANNELS(float, sum, y + ((long)row * out_width + ow) * channels + c, channels - c)
+            STORE_FIRST(sum, y + ((long)row * out_width + ow) * channels + c, channels - c)
         }
     }
 }
@@ -202,7 +196,7 @@ ITEMS_KERNEL(average_gather)(in_t dy, DX_ARGUMENTS, int height, int width, int c
                     sum += LOAD(dy + outputs + ((long)oh * out_width + ow) * channels + c) / (float)(rows * columns);
                 }
             }
-            STORE_DX_CHANNELS(sum, ((long)row * width + column) * channels + c, channels - c)
+            STORE_DX_FIRST(sum, ((long)row * width + column) * channels + c, channels - c)
         }
     }
 }
@@ -220,7 +214,7 @@ ITEMS_KERNEL(global_forward)(in_t x, out_t y, int pixels, int channels, int n)
             for (int p = 0; p < pixels; p++)
                 sum += LOAD(from + (long)p * channels);
             sum /= (float)pixels;
-            STORE_CHANNELS(float, sum, y + (long)s * channels + c, channels - c)
+            STORE_FIRST(sum, y + (long)s * channels + c, channels - c)
         }
     }
 }
@@ -234,7 +228,7 @@ ITEMS_KERNEL(global_backward_data)(in_t dy, DX_ARGUMENTS, int pixels, int channe
         int s = item / PER_ROW(pixels);
         FOR_ROW(item, p, c, pixels) {
             floatv g = LOAD(dy + (long)s * channels + c) / (float)pixels;
-            STORE_DX_CHANNELS(g, ((long)s * pixels + p) * channels + c, channels - c)
+            STORE_DX_FIRST(g, ((long)s * pixels + p) * channels + c, channels - c)
         }
     }
 }
@@ -243,8 +237,7 @@ ITEMS_KERNEL(global_backward_data)(in_t dy, DX_ARGUMENTS, int pixels, int channe
 #undef PER_ROW
 #undef FOR_ROW
 #undef WINDOW_LOOP
-#undef STORE_CHANNELS
-#undef STORE_DX_CHANNELS
+#undef STORE_PLACES
 #undef FIRST_PLACE
 #undef END_PLACE
 #undef FIRST_WINDOW
