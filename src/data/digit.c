@@ -19,7 +19,8 @@ enum {
 
 #define LEAST_CONTRAST 12.0f /* of 255: ink fainter than this is none */
 #define CLEAR_SHARE 0.85      /* of the variance between light and dark: two clear groups */
-#define NOISES 5.0f          /* ink stands out from the paper by this many deviations of its noise */
+#define FAIR_SHARE 0.7        /* two groups at all: normal noise has 0.64 */
+#define NOISES 6.0f          /* ink stands out from the paper by this many deviations of its noise */
 
 /* A picture while it is worked on; all arrays have height * width values. */
 struct work {
@@ -50,7 +51,7 @@ static float quantile(const float *values, const bool *chosen, size_t count, dou
     for (int bin = 0; bin < BINS && total; bin++) {
         below += bins[bin];
         if ((double)below >= share * (double)total)
-            return (float)bin * (256.0f / BINS);
+            return ((float)bin + 0.5f) * (256.0f / BINS);
     }
     return 0;
 }
@@ -194,20 +195,20 @@ static float measure(struct work *work, int terms, bool from_all)
                 level += surface[t] * term[t];
             work->apart[i] = work->grey[i] - (float)level;
         }
-    /* the median distance of a normal distribution is 0.6745 deviations; ink, being far out, hardly moves it */
-    return quantile(work->apart, from_all ? NULL : work->paper, pixels(work), 0.5, 0, true) * 1.4826f;
+    /* the median distance of a normal distribution, without what lies beyond 2 deviations, is 0.639 deviations */
+    return quantile(work->apart, from_all ? NULL : work->paper, pixels(work), 0.5, 0, true) * 1.565f;
 }
 
 /* Replaces grey by how far it stands out from the paper on the ink's side; returns the deviation of the paper's noise.
  * Where two groups of brightness are clear, the paper starts as one of them. Otherwise, as with a shadow over the
  * picture, it starts as everything, and what lies far from the surface is left out of the next one. A
- * thick digit may draw that surface to itself and vanish; a retry starts from two groups all the same. */
+ * thick digit may draw that surface to itself and vanish; a retry is content with groups less clear. */
 static float subtract_paper(struct work *work, bool retry, bool *clear_groups)
 {
     double share;
     size_t count = pixels(work), paper = 0;
     float threshold = find_threshold(work, &share), sign = is_light_on_dark(work, threshold) ? 1 : -1, noise = 0;
-    bool clear = *clear_groups = retry || share >= CLEAR_SHARE;
+    bool clear = *clear_groups = share >= (retry ? FAIR_SHARE : CLEAR_SHARE);
     for (size_t i = 0; i < count; i++) {
         work->paper[i] = !clear || sign * (work->grey[i] - threshold) <= 0;
         paper += work->paper[i];
@@ -429,7 +430,7 @@ ink_status ink_picture_to_image(const struct ink_picture *picture, struct ink_sh
         if (!status)
             status = place(&work, &box, shape, image);
         end(&work);
-        if (status != INK_ERROR_FORMAT || clear)
+        if (status != INK_ERROR_FORMAT || clear || retry)
             return status;
     }
 }

@@ -210,13 +210,14 @@ START_TEST(blank_pictures_are_refused)
             ck_fails(ink_picture_to_image(&picture, shape, image), INK_ERROR_FORMAT, "is blank");
         }
     }
-    for (int deviation = 1; deviation <= 30; deviation *= 3) { /* noise, and a shadow, with nothing on it */
-        ink_random_normal((uint64_t)deviation, 1, (float)deviation, noise, 200 * 300);
-        for (int i = 0; i < 200 * 300; i++)
-            pixels[i] = (uint8_t)fmin(255, fmax(0, 130 + i % 300 / 10 + noise[i]));
-        struct ink_picture picture = {300, 200, 1, pixels};
-        ck_fails(ink_picture_to_image(&picture, shape, image), INK_ERROR_FORMAT, "is blank");
-    }
+    for (int deviation = 1; deviation <= 30; deviation += deviation < 5 ? 1 : 5) /* noise, and a shadow, with nothing on it */
+        for (int shadow = 0; shadow <= 60; shadow += 15) {
+            ink_random_normal((uint64_t)deviation, (uint64_t)shadow, (float)deviation, noise, 200 * 300);
+            for (int i = 0; i < 200 * 300; i++)
+                pixels[i] = (uint8_t)fmin(255, fmax(0, 130 + i % 300 * shadow / 300 + noise[i]));
+            struct ink_picture picture = {300, 200, 1, pixels};
+            ck_fails(ink_picture_to_image(&picture, shape, image), INK_ERROR_FORMAT, "is blank");
+        }
     ck_assert_int_eq(image[0], 7);
 }
 END_TEST
