@@ -133,7 +133,8 @@ START_TEST(every_header_field_is_checked)
         free(zipped);
     }
     struct ink_idx idx;
-    ck_fails(ink_idx_read(write_file(good, sizeof good), 1, 1, 0, &idx), INK_ERROR_FORMAT, "found 3 dimensions, expected 1;");
+    ck_fails(ink_idx_read(write_file(good, sizeof good), 1, 1, 0, &idx), INK_ERROR_FORMAT,
+             "found 3 dimensions, expected 1;");
 }
 END_TEST
 

@@ -48,7 +48,8 @@ static void palette_entry(int i, png_color *colour, png_byte *alpha)
 
 static int channels_of(int type)
 {
-    return type == PNG_COLOR_TYPE_RGB_ALPHA ? 4 : type == PNG_COLOR_TYPE_RGB ? 3 : type == PNG_COLOR_TYPE_GRAY_ALPHA ? 2 : 1;
+    int colours = type & PNG_COLOR_MASK_COLOR && !(type & PNG_COLOR_MASK_PALETTE) ? 3 : 1;
+    return colours + (type & PNG_COLOR_MASK_ALPHA ? 1 : 0);
 }
 
 static void encode(struct file *file, bool transparent)
@@ -58,8 +59,8 @@ static void encode(struct file *file, bool transparent)
     ck_assert(png && info);
     file->size = 0;
     png_set_write_fn(png, file, append, no_flush);
-    png_set_IHDR(png, info, (png_uint_32)file->width, (png_uint_32)file->height, file->depth, file->type, file->interlace,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)file->width, (png_uint_32)file->height, file->depth, file->type,
+                 file->interlace, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_color palette[256];
     png_byte alphas[256];
     for (int i = 0; i < 256; i++)
@@ -136,8 +137,8 @@ START_TEST(every_kind_of_png_is_read)
 {
     static const int kinds[][2] = {
         {PNG_COLOR_TYPE_GRAY, 1}, {PNG_COLOR_TYPE_GRAY, 2}, {PNG_COLOR_TYPE_GRAY, 4}, {PNG_COLOR_TYPE_GRAY, 8},
-        {PNG_COLOR_TYPE_GRAY, 16}, {PNG_COLOR_TYPE_PALETTE, 1}, {PNG_COLOR_TYPE_PALETTE, 2}, {PNG_COLOR_TYPE_PALETTE, 4},
-        {PNG_COLOR_TYPE_PALETTE, 8}, {PNG_COLOR_TYPE_RGB, 8}, {PNG_COLOR_TYPE_RGB, 16}, {PNG_COLOR_TYPE_GRAY_ALPHA, 8},
+        {PNG_COLOR_TYPE_GRAY, 16}, {PNG_COLOR_TYPE_PALETTE, 1}, {PNG_COLOR_TYPE_PALETTE, 2},
+        {PNG_COLOR_TYPE_PALETTE, 4}, {PNG_COLOR_TYPE_PALETTE, 8}, {PNG_COLOR_TYPE_RGB, 8}, {PNG_COLOR_TYPE_RGB, 16}, {PNG_COLOR_TYPE_GRAY_ALPHA, 8},
         {PNG_COLOR_TYPE_GRAY_ALPHA, 16}, {PNG_COLOR_TYPE_RGB_ALPHA, 8}, {PNG_COLOR_TYPE_RGB_ALPHA, 16},
     };
     static const int sizes[][2] = {{1, 1}, {3, 1}, {1, 5}, {33, 21}};
