@@ -8,7 +8,7 @@
 #include "scratch.h"
 #include "suite.h"
 
-/* Two tensors, [2][3] and a single value, and two texts.  */
+/* Two tensors, [2][3] and a single value, and two texts. */
 #define GOLDEN_HEADER                                                                                 \
     "{\"__metadata__\":{\"format\":\"x\",\"a \\\"b\\\"\":\"1\\n\\\\\"},"                              \
     "\"conv.weights\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"                   \
@@ -354,4 +354,5 @@ END_TEST
 
 int main(void)
 RUN_SUITE("safetensors", written_bytes_are_golden, golden_bytes_are_read, unusual_names_go_round,
-          wrong_tensors_are_not_written, broken_headers_are_refused, lengths_are_checked, any_header_byte_may_change, other_types_become_floats)
+          wrong_tensors_are_not_written, broken_headers_are_refused, lengths_are_checked, any_header_byte_may_change,
+          other_types_become_floats)
