@@ -1,8 +1,8 @@
 /* From a picture of a digit to an image as MNIST has them. The paper's brightness, which may change over the picture,
  * is found as a smooth surface through what is not ink; ink is what stands out from it, and specks are left out. Then
  * the recipe of MNIST (LeCun et al., "Gradient-based learning applied to document recognition", 1998): the ink's
- * bounding box scaled to a box of five sevenths of the image, then moved by whole pixels until its centre of mass is in the
- * middle. In MNIST itself that centre lies within half a pixel of row and column 14 of 0 to 27. */
+ * bounding box scaled to a box of five sevenths of the image, then moved by whole pixels until its centre of mass is in
+ * the middle. In MNIST itself that centre lies within half a pixel of row and column 14 of 0 to 27. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
