@@ -114,8 +114,15 @@ static double expected_grey(const struct file *file, int x, int y, bool transpar
     return grey_of(entry.red, entry.green, entry.blue, transparent ? alpha / 255.0 : 1);
 }
 
-/* Rounding to 8 bits before and after the colours are mixed: half a step each, alpha's half step weighs up to one of
- * white less the value; together below 1.5 at depth 16, 0.5 where samples have 8 bits or fewer. */
+/* Rounding to 8 bits at the end makes half a step. At depth 16 each colour is rounded before, too: another half, but none
+ * for plain grey, which is rounded once. Alpha's half step weighs up to one of white less the value: another half. */
+static double bound_of(const struct file *file)
+{
+    double before = file->type & PNG_COLOR_MASK_ALPHA ? 1 : 0.5;
+    before = file->depth < 16 || file->type == PNG_COLOR_TYPE_GRAY ? 0 : before;
+    return 0.5 + before + 1e-9;
+}
+
 static void check_picture(const struct file *file, bool transparent)
 {
     struct ink_picture picture;
@@ -123,7 +130,7 @@ static void check_picture(const struct file *file, bool transparent)
     scratch_write(path, file->bytes, file->size);
     ck_ok(ink_picture_read_png(path, &picture));
     ck_assert(picture.width == file->width && picture.height == file->height && picture.channels == 1);
-    double bound = file->depth == 16 ? 1.5 : 0.5 + 1e-9;
+    double bound = bound_of(file);
     for (int y = 0; y < file->height; y++)
         for (int x = 0; x < file->width; x++) {
             double expected = expected_grey(file, x, y, transparent), got = picture.pixels[y * file->width + x];
