@@ -114,8 +114,8 @@ static double expected_grey(const struct file *file, int x, int y, bool transpar
     return grey_of(entry.red, entry.green, entry.blue, transparent ? alpha / 255.0 : 1);
 }
 
-/* Rounding to 8 bits at the end makes half a step. At depth 16 each colour is rounded before, too: another half, but none
- * for plain grey, which is rounded once. Alpha's half step weighs up to one of white less the value: another half. */
+/* Rounding to 8 bits at the end makes half a step. At depth 16 each colour is rounded before, too: another half, but
+ * none for plain grey, which is rounded once. Alpha's half step weighs up to one of white less the value: another half. */
 static double bound_of(const struct file *file)
 {
     double before = file->type & PNG_COLOR_MASK_ALPHA ? 1 : 0.5;
