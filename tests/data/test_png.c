@@ -115,7 +115,7 @@ static double expected_grey(const struct file *file, int x, int y, bool transpar
 }
 
 /* Rounding to 8 bits at the end makes half a step. At depth 16 each colour is rounded before, too: another half, but
- * none for plain grey, which is rounded once. Alpha's half step weighs up to one of white less the value: another half. */
+ * none for plain grey, rounded once. Alpha's half step weighs up to one of white less the value: another half. */
 static double bound_of(const struct file *file)
 {
     double before = file->type & PNG_COLOR_MASK_ALPHA ? 1 : 0.5;
