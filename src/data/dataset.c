@@ -42,7 +42,8 @@ static const char *missing_file(const char *folder)
 ink_status ink_dataset_find(const char *folder, char *path, size_t size)
 {
     if (!path || size == 0)
-        return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_find: path is NULL or of no size; give room for the folder's name");
+        return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_find: path is NULL or of no size; give room for the folder's "
+                        "name");
     const char *named = getenv("INKLING_DATA");
     const char *given[] = {folder};
     const char *usual[] = {named && *named ? named : NULL, INK_INSTALLED_DATA "/mnist", INK_SOURCE_DATA "/mnist"};
@@ -57,19 +58,21 @@ ink_status ink_dataset_find(const char *folder, char *path, size_t size)
         const char *missing = missing_file(folders[i]);
         if (!missing) {
             if (strlen(folders[i]) >= size)
-                return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_find: the folder %s does not fit into %zu bytes; give more room",
-                                folders[i], size);
+                return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_find: the folder %s does not fit into %zu bytes; give "
+                                "more room", folders[i], size);
             memcpy(path, folders[i], strlen(folders[i]) + 1);
             return INK_OK;
         }
         if (!folder && i == 0)
-            ink_log(INK_LOG_WARNING, "INKLING_DATA: %s has no %s, plain or with .gz; looking elsewhere", folders[i], missing);
+            ink_log(INK_LOG_WARNING, "INKLING_DATA: %s has no %s, plain or with .gz; looking elsewhere", folders[i],
+                    missing);
         int length = snprintf(tried + used, sizeof tried - used, "%s%s (no %s)", used ? ", " : "", folders[i], missing);
         used += length > 0 && (size_t)length < sizeof tried - used ? (size_t)length : 0;
         tried[used] = 0;
     }
-    return ink_fail(INK_ERROR_FILE, "the MNIST files are not in %s; put the four files {train,t10k}-{images-idx3,labels-idx1}-ubyte, "
-                    "plain or with .gz, there%s", tried, folder ? ", or give another folder" : ", or set INKLING_DATA to their folder");
+    return ink_fail(INK_ERROR_FILE, "the MNIST files are not in %s; put the four files "
+                    "{train,t10k}-{images-idx3,labels-idx1}-ubyte, plain or with .gz, there%s", tried,
+                    folder ? ", or give another folder" : ", or set INKLING_DATA to their folder");
 }
 
 /* One more than the largest label, and at least 2. */
@@ -92,8 +95,8 @@ ink_status ink_dataset_load(const char *folder, ink_split split, size_t limit, i
     char paths[2][PATH_MAX];
     for (int part = 0; part < 2; part++)
         if (!find_file(folder, file_names[split][part], paths[part], sizeof paths[part]))
-            return ink_fail(INK_ERROR_FILE, "%s: has no readable file %s, plain or with .gz; put it there or give another folder",
-                            folder, file_names[split][part]);
+            return ink_fail(INK_ERROR_FILE, "%s: has no readable file %s, plain or with .gz; put it there or give "
+                            "another folder", folder, file_names[split][part]);
 
     struct ink_idx images = {0}, labels = {0};
     ink_dataset *made = NULL;
@@ -126,25 +129,28 @@ fail:
     return status;
 }
 
-ink_status ink_dataset_create(const uint8_t *images, const uint8_t *labels, size_t count, struct ink_shape shape, int classes,
-                              ink_dataset **dataset)
+ink_status ink_dataset_create(const uint8_t *images, const uint8_t *labels, size_t count, struct ink_shape shape,
+                              int classes, ink_dataset **dataset)
 {
     if (!images || !labels || !dataset)
-        return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_create: %s is NULL", !images ? "images" : !labels ? "labels" : "dataset");
+        return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_create: %s is NULL",
+                        !images ? "images" : !labels ? "labels" : "dataset");
     const int fields[] = {shape.height, shape.width, shape.channels};
     static const char *const field_names[] = {"height", "width", "channels"};
     for (int i = 0; i < 3; i++)
         if (fields[i] < 1 || fields[i] > FIELD_LIMIT)
-            return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_create: shape.%s is %d; give 1 to %d", field_names[i], fields[i], FIELD_LIMIT);
+            return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_create: shape.%s is %d; give 1 to %d", field_names[i],
+                            fields[i], FIELD_LIMIT);
     if (classes < 2 || classes > CLASS_LIMIT)
         return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_create: classes is %d; give 2 to %d", classes, CLASS_LIMIT);
     uint64_t item = (uint64_t)shape.height * (uint64_t)shape.width * (uint64_t)shape.channels;
     if (count < 1 || count > INT32_MAX || item > SIZE_MAX / 2 || count > SIZE_MAX / 2 / item)
-        return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_create: count is %zu; give 1 to %d images that fit in memory", count, INT32_MAX);
+        return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_create: count is %zu; give 1 to %d images that fit in memory",
+                        count, INT32_MAX);
     for (size_t i = 0; i < count; i++)
         if (labels[i] >= classes)
-            return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_create: label %zu is %d; each must be below the %d classes",
-                            i, labels[i], classes);
+            return ink_fail(INK_ERROR_ARGUMENT, "ink_dataset_create: label %zu is %d; each must be below the %d "
+                            "classes", i, labels[i], classes);
 
     ink_dataset *made = malloc(sizeof *made);
     if (!made)

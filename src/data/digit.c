@@ -1,8 +1,8 @@
-/* From a picture of a digit to an image as MNIST has them. The paper's brightness, which may change over the picture, is
- * found as a smooth surface through what is not ink; ink is what stands out from it, and specks are left out. Then the
- * recipe of MNIST (LeCun et al., "Gradient-based learning applied to document recognition", 1998): the ink's bounding
- * box scaled to a box of five sevenths of the image, then moved by whole pixels until its centre of mass is in the
- * middle. In MNIST itself that centre lies within half a pixel of row and column 14 of 0 to 27. */
+/* From a picture of a digit to an image as MNIST has them. The paper's brightness, which may change over the picture,
+ * is found as a smooth surface through what is not ink; ink is what stands out from it, and specks are left out. Then
+ * the recipe of MNIST (LeCun et al., "Gradient-based learning applied to document recognition", 1998): the ink's
+ * bounding box scaled to a box of five sevenths of the image, then moved by whole pixels until its centre of mass is in
+ * the middle. In MNIST itself that centre lies within half a pixel of row and column 14 of 0 to 27. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,8 @@ enum {
 
 #define LEAST_CONTRAST 12.0f /* of 255: ink fainter than this is none */
 #define CLEAR_SHARE 0.85      /* of the variance between light and dark: two clear groups */
-#define NOISES 5.0f          /* ink stands out from the paper by this many deviations of its noise */
+#define FAIR_SHARE 0.7        /* two groups at all: normal noise has 0.64 */
+#define NOISES 6.0f          /* ink stands out from the paper by this many deviations of its noise */
 
 /* A picture while it is worked on; all arrays have height * width values. */
 struct work {
@@ -33,9 +34,10 @@ struct work {
 
 static size_t pixels(const struct work *work) { return (size_t)work->height * (size_t)work->width; }
 
-/* The value that a share of the chosen pixels' values do not exceed, to 1/4; values lie in 0 to 255. absolute: the values'
- * distance from zero. 0 if none is chosen. */
-static float quantile(const float *values, const bool *chosen, size_t count, double share, float at_least, bool absolute)
+/* The value that a share of the chosen pixels' values do not exceed, to 1/4; values lie in 0 to 255. absolute: the
+ * values' distance from zero. 0 if none is chosen. */
+static float quantile(const float *values, const bool *chosen, size_t count, double share, float at_least,
+                      bool absolute)
 {
     size_t bins[BINS] = {0}, total = 0;
     for (size_t i = 0; i < count; i++) {
@@ -50,7 +52,7 @@ static float quantile(const float *values, const bool *chosen, size_t count, dou
     for (int bin = 0; bin < BINS && total; bin++) {
         below += bins[bin];
         if ((double)below >= share * (double)total)
-            return (float)bin * (256.0f / BINS);
+            return ((float)bin + 0.5f) * (256.0f / BINS);
     }
     return 0;
 }
@@ -119,7 +121,7 @@ static float find_threshold(const struct work *work, double *share)
     return (float)threshold;
 }
 
-/* Light ink on dark paper? The paper is what the border mostly is, or most of the picture where the border is of both. */
+/* Light ink on dark paper? The paper is what the border mostly is, or most of the picture where the border is both. */
 static bool is_light_on_dark(const struct work *work, float threshold)
 {
     size_t border = 0, border_light = 0, light = 0;
@@ -139,12 +141,13 @@ static bool is_light_on_dark(const struct work *work, float threshold)
 
 static void surface_terms(const struct work *work, int x, int y, double term[TERMS])
 {
-    double u = work->width > 1 ? 2.0 * x / (work->width - 1) - 1 : 0, v = work->height > 1 ? 2.0 * y / (work->height - 1) - 1 : 0;
+    double u = work->width > 1 ? 2.0 * x / (work->width - 1) - 1 : 0;
+    double v = work->height > 1 ? 2.0 * y / (work->height - 1) - 1 : 0;
     const double terms[TERMS] = {1, u, v, u * u, u * v, v * v};
     memcpy(term, terms, sizeof terms);
 }
 
-/* Fits the first terms of the surface to the paper by least squares; the terms that the paper does not determine are 0. */
+/* Fits the first terms of the surface to the paper by least squares; terms that the paper does not determine are 0. */
 static void fit_surface(const struct work *work, int terms, double surface[TERMS])
 {
     double m[TERMS][TERMS + 1] = {{0}};
@@ -165,7 +168,8 @@ static void fit_surface(const struct work *work, int terms, double surface[TERMS
     double scale = m[0][0];
     memset(surface, 0, TERMS * sizeof *surface);
     bool solved[TERMS] = {false};
-    for (int r = 0; r < terms; r++) { /* Gauss and Jordan; the matrix is positive semidefinite, so the diagonal serves */
+    /* Gauss and Jordan; the matrix is positive semidefinite, so that no rows need be exchanged */
+    for (int r = 0; r < terms; r++) {
         if (m[r][r] <= 1e-6 * scale)
             continue;
         solved[r] = true;
@@ -194,20 +198,20 @@ static float measure(struct work *work, int terms, bool from_all)
                 level += surface[t] * term[t];
             work->apart[i] = work->grey[i] - (float)level;
         }
-    /* the median distance of a normal distribution is 0.6745 deviations; ink, being far out, hardly moves it */
-    return quantile(work->apart, from_all ? NULL : work->paper, pixels(work), 0.5, 0, true) * 1.4826f;
+    /* the median distance of a normal distribution, without what lies beyond 2 deviations, is 0.639 deviations */
+    return quantile(work->apart, from_all ? NULL : work->paper, pixels(work), 0.5, 0, true) * 1.565f;
 }
 
 /* Replaces grey by how far it stands out from the paper on the ink's side; returns the deviation of the paper's noise.
  * Where two groups of brightness are clear, the paper starts as one of them. Otherwise, as with a shadow over the
  * picture, it starts as everything, and what lies far from the surface is left out of the next one. A
- * thick digit may draw that surface to itself and vanish; a retry starts from two groups all the same. */
+ * thick digit may draw that surface to itself and vanish; a retry is content with groups less clear. */
 static float subtract_paper(struct work *work, bool retry, bool *clear_groups)
 {
     double share;
     size_t count = pixels(work), paper = 0;
     float threshold = find_threshold(work, &share), sign = is_light_on_dark(work, threshold) ? 1 : -1, noise = 0;
-    bool clear = *clear_groups = retry || share >= CLEAR_SHARE;
+    bool clear = *clear_groups = share >= (retry ? FAIR_SHARE : CLEAR_SHARE);
     for (size_t i = 0; i < count; i++) {
         work->paper[i] = !clear || sign * (work->grey[i] - threshold) <= 0;
         paper += work->paper[i];
@@ -285,7 +289,8 @@ struct box {
 /* Keeps the ink, as 0 to 1, and sets all else to 0. INK_ERROR_FORMAT if there is none. */
 static ink_status keep_ink(struct work *work, float noise, struct box *box)
 {
-    static const char blank[] = "the picture is blank: nothing stands out from its background; give one with a digit on it";
+    static const char blank[] = "the picture is blank: nothing stands out from its background; give one with a digit "
+                                "on it";
     size_t count = pixels(work);
     float floor = noise * NOISES > LEAST_CONTRAST ? noise * NOISES : LEAST_CONTRAST;
     float peak = quantile(work->grey, NULL, count, 0.995, floor, false);
@@ -338,7 +343,7 @@ static void scale_and_turn(const float *from, int count, int from_size, int from
             const float *values = from + (size_t)line * (size_t)from_stride;
             double sum = 0;
             for (int i = (int)floor(low); i < high - 1e-9; i++) {
-                /* enlarging, the weight of a neighbour is 1 less its distance, which is what [low, low + 1) covers of it */
+                /* enlarging, a neighbour's weight is 1 less its distance, which is what [low, low + 1) covers of it */
                 double covered = fmin(i + 1, high) - fmax(i, low);
                 sum += covered * values[i < 0 ? 0 : i < from_size ? i : from_size - 1];
             }
@@ -376,7 +381,8 @@ static ink_status place(const struct work *work, const struct box *box, struct i
         status = ink_fail_memory((size_t)columns * (size_t)(height + rows) * sizeof *turned);
         goto fail;
     }
-    scale_and_turn(work->grey + (size_t)box->top * (size_t)work->width + box->left, height, width, work->width, turned, columns);
+    scale_and_turn(work->grey + (size_t)box->top * (size_t)work->width + box->left, height, width, work->width,
+                   turned, columns);
     scale_and_turn(turned, columns, height, height, scaled, rows);
     float peak = 0;
     for (int y = 0; y < rows; y++)
@@ -405,11 +411,13 @@ fail:
 ink_status ink_picture_to_image(const struct ink_picture *picture, struct ink_shape shape, uint8_t *image)
 {
     if (!picture || !picture->pixels || !image)
-        return ink_fail(INK_ERROR_ARGUMENT, "ink_picture_to_image: %s is NULL", image ? "picture or its pixels" : "image");
+        return ink_fail(INK_ERROR_ARGUMENT, "ink_picture_to_image: %s is NULL",
+                        image ? "picture or its pixels" : "image");
     if (picture->channels != 1)
         return ink_fail(INK_ERROR_ARGUMENT, "ink_picture_to_image: the picture has %d channels; give a grey one, of 1",
                         picture->channels);
-    if (picture->width < 1 || picture->height < 1 || picture->width > INK_PICTURE_SIDE || picture->height > INK_PICTURE_SIDE)
+    if (picture->width < 1 || picture->height < 1 || picture->width > INK_PICTURE_SIDE ||
+        picture->height > INK_PICTURE_SIDE)
         return ink_fail(INK_ERROR_ARGUMENT, "ink_picture_to_image: the picture is %d x %d; give 1 to %d pixels a side",
                         picture->width, picture->height, INK_PICTURE_SIDE);
     if (shape.height < 1 || shape.width < 1 || shape.channels < 1 || shape.height > INK_PICTURE_SIDE ||
@@ -429,7 +437,7 @@ ink_status ink_picture_to_image(const struct ink_picture *picture, struct ink_sh
         if (!status)
             status = place(&work, &box, shape, image);
         end(&work);
-        if (status != INK_ERROR_FORMAT || clear)
+        if (status != INK_ERROR_FORMAT || clear || retry)
             return status;
     }
 }

@@ -140,10 +140,11 @@ static ink_status read_header(struct source *source, int rank_low, int rank_high
     size_t got;
     INK_TRY(take(source, bytes, HEADER_BYTES, &got));
     if (got < HEADER_BYTES)
-        return ink_fail(INK_ERROR_FORMAT, "%s: ends at byte %zu, in the first four bytes of an IDX file; " AGAIN, path, got);
+        return ink_fail(INK_ERROR_FORMAT, "%s: ends at byte %zu, in the first four bytes of an IDX file; " AGAIN, path,
+                        got);
     if (bytes[0] || bytes[1])
-        return ink_fail(INK_ERROR_FORMAT, "%s: byte 0: found 0x%02x 0x%02x, expected the two zero bytes of an IDX file; "
-                        "check that this is the right file", path, bytes[0], bytes[1]);
+        return ink_fail(INK_ERROR_FORMAT, "%s: byte 0: found 0x%02x 0x%02x, expected the two zero bytes of an IDX "
+                        "file; check that this is the right file", path, bytes[0], bytes[1]);
     if (bytes[2] != 0x08)
         return ink_fail(INK_ERROR_FORMAT, "%s: byte 2: found type 0x%02x (%s), expected 0x08 (unsigned byte); "
                         "convert the values to bytes", path, bytes[2], type_text(bytes[2]));
@@ -151,8 +152,8 @@ static ink_status read_header(struct source *source, int rank_low, int rank_high
     if (idx->rank < rank_low || idx->rank > rank_high) {
         char expected[32];
         snprintf(expected, sizeof expected, rank_low == rank_high ? "%d" : "%d to %d", rank_low, rank_high);
-        return ink_fail(INK_ERROR_FORMAT, "%s: byte 3: found %d dimensions, expected %s; check that this is the right file "
-                        "and not the labels for the images or the other way round", path, idx->rank, expected);
+        return ink_fail(INK_ERROR_FORMAT, "%s: byte 3: found %d dimensions, expected %s; check that this is the right "
+                        "file and not the labels for the images or the other way round", path, idx->rank, expected);
     }
     INK_TRY(take(source, bytes + HEADER_BYTES, 4 * (size_t)idx->rank, &got));
     if (got < 4 * (size_t)idx->rank)
@@ -169,8 +170,8 @@ static ink_status read_header(struct source *source, int rank_low, int rank_high
         idx->dims[i] = dim;
         product *= dim; /* below 2^32 * 2^31: no overflow */
         if (product > INK_IDX_BYTES || product > SIZE_MAX / 2)
-            return ink_fail(INK_ERROR_FORMAT, "%s: byte %d: dimension %d of %u makes more than %llu values, the most a file "
-                            "may have; split the file", path, HEADER_BYTES + 4 * i, i + 1, (unsigned)dim,
+            return ink_fail(INK_ERROR_FORMAT, "%s: byte %d: dimension %d of %u makes more than %llu values, the most a "
+                            "file may have; split the file", path, HEADER_BYTES + 4 * i, i + 1, (unsigned)dim,
                             (unsigned long long)(INK_IDX_BYTES < SIZE_MAX / 2 ? INK_IDX_BYTES : SIZE_MAX / 2));
     }
     return INK_OK;
@@ -182,12 +183,13 @@ static ink_status fail_short(const struct source *source, const struct ink_idx *
     char dims[64] = "";
     for (int i = 0, used = 0; i < idx->rank; i++)
         used += snprintf(dims + used, sizeof dims - (size_t)used, i ? " x %u" : "%u", (unsigned)idx->dims[i]);
-    return ink_fail(INK_ERROR_FORMAT, "%s: ends at byte %llu, expected %llu bytes: a header of %d and %s values; " AGAIN,
-                    source->path, (unsigned long long)source->offset,
-                    (unsigned long long)(HEADER_BYTES + 4 * (uint64_t)idx->rank + total), HEADER_BYTES + 4 * idx->rank, dims);
+    return ink_fail(INK_ERROR_FORMAT, "%s: ends at byte %llu, expected %llu bytes: a header of %d and %s values; "
+                    AGAIN, source->path, (unsigned long long)source->offset,
+                    (unsigned long long)(HEADER_BYTES + 4 * (uint64_t)idx->rank + total), HEADER_BYTES + 4 * idx->rank,
+                    dims);
 }
 
-/* Reads the values to keep. The room starts at what a file of this size may well hold and doubles while bytes arrive. */
+/* Reads the values to keep. The room starts at what a file of this size may well hold and doubles as bytes arrive. */
 static ink_status read_kept(struct source *source, struct ink_idx *idx, size_t size, uint64_t total)
 {
     struct stat info;
@@ -231,8 +233,8 @@ static ink_status read_rest(struct source *source, const struct ink_idx *idx, ui
     if (!status)
         status = take(source, dropped, 1, &got); /* in a gzip file this also checks the checksum */
     if (!status && got)
-        status = ink_fail(INK_ERROR_FORMAT, "%s: byte %llu: the file goes on, expected its end after the values its header "
-                          "promises; " AGAIN, source->path, (unsigned long long)source->offset - 1);
+        status = ink_fail(INK_ERROR_FORMAT, "%s: byte %llu: the file goes on, expected its end after the values its "
+                          "header promises; " AGAIN, source->path, (unsigned long long)source->offset - 1);
     free(dropped);
     return status;
 }

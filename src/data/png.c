@@ -107,11 +107,12 @@ static uint32_t read_word(const unsigned char *bytes)
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-ink_status ink_picture_decode_png(const char *name, const unsigned char *bytes, size_t size, struct ink_picture *picture)
+ink_status ink_picture_decode_png(const char *name, const unsigned char *bytes, size_t size,
+                                  struct ink_picture *picture)
 {
     if (size < SIGNATURE_BYTES || png_sig_cmp(bytes, 0, SIGNATURE_BYTES) != 0)
-        return ink_fail(INK_ERROR_FORMAT, "%s: is not a PNG file: its first bytes are not those of one; convert it to PNG",
-                        name);
+        return ink_fail(INK_ERROR_FORMAT, "%s: is not a PNG file: its first bytes are not those of one; convert it to "
+                        "PNG", name);
     if (size < HEADER_BYTES)
         return ink_fail(INK_ERROR_FORMAT, "%s: cannot be read as PNG: the file is cut off in its header, at byte %zu; "
                         SAVE_AGAIN, name, size);
@@ -119,7 +120,8 @@ ink_status ink_picture_decode_png(const char *name, const unsigned char *bytes, 
     if (memcmp(bytes + 12, "IHDR", 4) == 0 &&
         (width < 1 || height < 1 || width > INK_PICTURE_SIDE || height > INK_PICTURE_SIDE))
         return ink_fail(INK_ERROR_FORMAT, "%s: is %u x %u pixels, expected 1 to %d a side; %s", name, (unsigned)width,
-                        (unsigned)height, INK_PICTURE_SIDE, width < 1 || height < 1 ? SAVE_AGAIN : "scale the picture down");
+                        (unsigned)height, INK_PICTURE_SIDE,
+                        width < 1 || height < 1 ? SAVE_AGAIN : "scale the picture down");
 
     ink_status status = INK_OK;
     struct reader reader = {.bytes = bytes, .size = size};

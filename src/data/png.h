@@ -8,6 +8,7 @@ enum { INK_PICTURE_SIDE = 16384 };            /* the most pixels a side */
 #define INK_PICTURE_BYTES ((size_t)64 << 20)  /* the most bytes of a PNG file */
 
 /* Decodes a PNG as grey; name is for messages. picture->pixels is freed with free(). */
-ink_status ink_picture_decode_png(const char *name, const unsigned char *bytes, size_t size, struct ink_picture *picture);
+ink_status ink_picture_decode_png(const char *name, const unsigned char *bytes, size_t size,
+                                  struct ink_picture *picture);
 
 #endif

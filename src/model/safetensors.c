@@ -1,6 +1,6 @@
 /* The reader of safetensors files; see safetensors.h. json-c reads the header; what it lets pass (a key given twice, of
- * which it keeps the last; single quotes) and what the format asks for (tensors that fill the data without gap or overlap) is checked
- * here. */
+ * which it keeps the last; single quotes) and what the format asks for (tensors that fill the data without gap or
+ * overlap) is checked here. */
 #include "model/safetensors.h"
 
 #include <json-c/json.h>
@@ -66,12 +66,13 @@ static size_t count_keys_in_object(json_object *object)
 static ink_status parse_header(const char *path, const char *text, size_t size, json_object **header)
 {
     if (size == 0 || text[0] != '{')
-        return ink_fail(INK_ERROR_FORMAT, "%s: byte 8: expected '{', the start of a safetensors header; check that this is the "
-                        "right file", path);
+        return ink_fail(INK_ERROR_FORMAT, "%s: byte 8: expected '{', the start of a safetensors header; check that "
+                        "this is the right file", path);
     struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH);
     if (!tokener)
         return ink_fail_memory(size);
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
+                                        JSON_TOKENER_ALLOW_TRAILING_CHARS);
     json_object *object = json_tokener_parse_ex(tokener, text, (int)size);
     enum json_tokener_error error = json_tokener_get_error(tokener);
     size_t end = json_tokener_get_parse_end(tokener);
@@ -82,23 +83,25 @@ static ink_status parse_header(const char *path, const char *text, size_t size, 
         status = ink_fail(INK_ERROR_FORMAT, "%s: byte %zu: the header ends in the middle of its JSON; " DAMAGED, path,
                           LENGTH_BYTES + size);
     else if (error != json_tokener_success)
-        status = ink_fail(INK_ERROR_FORMAT, "%s: byte %zu: the header is not JSON: %s; " DAMAGED, path, LENGTH_BYTES + end,
-                          json_tokener_error_desc(error));
+        status = ink_fail(INK_ERROR_FORMAT, "%s: byte %zu: the header is not JSON: %s; " DAMAGED, path,
+                          LENGTH_BYTES + end, json_tokener_error_desc(error));
     size_t rest = end;
     while (!status && rest < size && strchr(" \t\r\n", text[rest]) && text[rest])
         rest++;
     if (!status && rest < size)
-        status = ink_fail(INK_ERROR_FORMAT, "%s: byte %zu: after the header's JSON come other bytes than spaces; " DAMAGED, path,
-                          LENGTH_BYTES + rest);
+        status = ink_fail(INK_ERROR_FORMAT, "%s: byte %zu: after the header's JSON come other bytes than spaces; "
+                          DAMAGED, path, LENGTH_BYTES + rest);
     if (!status)
         scan = scan_text(text, end);
     if (!status && scan.lenient)
-        status = ink_fail(INK_ERROR_FORMAT, "%s: the header is not JSON: a text stands in single quotes; " DAMAGED, path);
+        status = ink_fail(INK_ERROR_FORMAT, "%s: the header is not JSON: a text stands in single quotes; " DAMAGED,
+                          path);
     if (!status && scan.keys != count_keys_in_object(object))
-        status = ink_fail(INK_ERROR_FORMAT, "%s: a key stands twice in the same object of the header; each tensor and field may "
-                          "be given once", path);
+        status = ink_fail(INK_ERROR_FORMAT, "%s: a key stands twice in the same object of the header; each tensor and "
+                          "field may be given once", path);
     if (!status && scan.zero)
-        status = ink_fail(INK_ERROR_FORMAT, "%s: a text of the header contains the character \\u0000; take it out", path);
+        status = ink_fail(INK_ERROR_FORMAT, "%s: a text of the header contains the character \\u0000; take it out",
+                          path);
     if (status) {
         json_object_put(object);
         return status;
@@ -135,13 +138,13 @@ static bool read_size(json_object *value, size_t *number)
     return true;
 }
 
-static ink_status read_tensor(const char *path, const char *name, json_object *object, const unsigned char *data, size_t size,
-                              struct ink_safetensors_tensor *tensor)
+static ink_status read_tensor(const char *path, const char *name, json_object *object, const unsigned char *data,
+                              size_t size, struct ink_safetensors_tensor *tensor)
 {
     json_object *dtype = NULL, *shape = NULL, *offsets = NULL;
     if (!json_object_is_type(object, json_type_object))
-        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\" is not an object with dtype, shape and data_offsets; " DAMAGED,
-                        path, name);
+        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\" is not an object with dtype, shape and data_offsets; "
+                        DAMAGED, path, name);
     json_object_object_foreach(object, key, value) {
         if (strcmp(key, "dtype") == 0)
             dtype = value;
@@ -150,8 +153,8 @@ static ink_status read_tensor(const char *path, const char *name, json_object *o
         else if (strcmp(key, "data_offsets") == 0)
             offsets = value;
         else
-            return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\" has an unknown field \"%s\"; a newer format? take it out", path,
-                            name, key);
+            return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\" has an unknown field \"%s\"; a newer format? take it "
+                            "out", path, name, key);
     }
 
     size_t width = 0;
@@ -164,17 +167,17 @@ static ink_status read_tensor(const char *path, const char *name, json_object *o
                         dtype ? json_object_to_json_string(dtype) : "missing");
 
     if (!json_object_is_type(shape, json_type_array))
-        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": shape is %s, expected a list of numbers; " DAMAGED, path, name,
-                        shape ? json_object_to_json_string(shape) : "missing");
+        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": shape is %s, expected a list of numbers; " DAMAGED, path,
+                        name, shape ? json_object_to_json_string(shape) : "missing");
     size_t rank = json_object_array_length(shape), count = 1;
     if (rank > INK_SAFETENSORS_RANK)
-        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": shape has %zu dimensions, expected at most %d; reshape it", path,
-                        name, rank, INK_SAFETENSORS_RANK);
+        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": shape has %zu dimensions, expected at most %d; reshape "
+                        "it", path, name, rank, INK_SAFETENSORS_RANK);
     for (size_t i = 0; i < rank; i++) {
         size_t *dim = &tensor->dims[i];
         if (!read_size(json_object_array_get_idx(shape, i), dim))
-            return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": dimension %zu of shape %s is not a size; " DAMAGED, path, name,
-                            i + 1, json_object_to_json_string(shape));
+            return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": dimension %zu of shape %s is not a size; " DAMAGED,
+                            path, name, i + 1, json_object_to_json_string(shape));
         if (*dim && count > SIZE_MAX / width / *dim)
             return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": shape %s is larger than memory; " DAMAGED, path, name,
                             json_object_to_json_string(shape));
@@ -183,15 +186,17 @@ static ink_status read_tensor(const char *path, const char *name, json_object *o
 
     size_t begin, end;
     if (!json_object_is_type(offsets, json_type_array) || json_object_array_length(offsets) != 2 ||
-        !read_size(json_object_array_get_idx(offsets, 0), &begin) || !read_size(json_object_array_get_idx(offsets, 1), &end))
-        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": data_offsets is %s, expected two sizes; " DAMAGED, path, name,
-                        offsets ? json_object_to_json_string(offsets) : "missing");
+        !read_size(json_object_array_get_idx(offsets, 0), &begin) ||
+        !read_size(json_object_array_get_idx(offsets, 1), &end))
+        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": data_offsets is %s, expected two sizes; " DAMAGED, path,
+                        name, offsets ? json_object_to_json_string(offsets) : "missing");
     if (begin > end || end > size)
-        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": data_offsets is [%zu, %zu], expected a range within the %zu bytes of "
-                        "data; " DAMAGED, path, name, begin, end, size);
+        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": data_offsets is [%zu, %zu], expected a range within the "
+                        "%zu bytes of data; " DAMAGED, path, name, begin, end, size);
     if (end - begin != count * width)
-        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": data_offsets gives it %zu bytes, expected %zu for %s of shape %s; "
-                        DAMAGED, path, name, end - begin, count * width, type, json_object_to_json_string(shape));
+        return ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\": data_offsets gives it %zu bytes, expected %zu for %s of "
+                        "shape %s; " DAMAGED, path, name, end - begin, count * width, type,
+                        json_object_to_json_string(shape));
     tensor->name = name;
     tensor->dtype = type;
     tensor->rank = (int)rank;
@@ -226,32 +231,33 @@ static ink_status check_cover(const struct ink_safetensors *file, size_t size)
     size_t covered = 0;
     for (size_t i = 0; i < file->tensor_count && !status; i++) {
         if (order[i]->begin != covered)
-            status = ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\" begins at byte %zu of the data, expected %zu, where %s%s; " DAMAGED,
-                              file->path, order[i]->name, order[i]->begin, covered, i ? "ends " : "the data begins",
-                              i ? order[i - 1]->name : "");
+            status = ink_fail(INK_ERROR_FORMAT, "%s: tensor \"%s\" begins at byte %zu of the data, expected %zu, where "
+                              "%s%s; " DAMAGED, file->path, order[i]->name, order[i]->begin, covered,
+                              i ? "ends " : "the data begins", i ? order[i - 1]->name : "");
         covered = order[i]->begin + order[i]->size;
     }
     if (!status && covered != size)
-        status = ink_fail(INK_ERROR_FORMAT, "%s: holds %zu bytes of data, but the tensors end at %zu; " DAMAGED, file->path, size,
-                          covered);
+        status = ink_fail(INK_ERROR_FORMAT, "%s: holds %zu bytes of data, but the tensors end at %zu; " DAMAGED,
+                          file->path, size, covered);
     free(order);
     return status;
 }
 
-ink_status ink_safetensors_parse(const char *path, const unsigned char *bytes, size_t size, struct ink_safetensors **file)
+ink_status ink_safetensors_parse(const char *path, const unsigned char *bytes, size_t size,
+                                 struct ink_safetensors **file)
 {
     if (size < LENGTH_BYTES)
-        return ink_fail(INK_ERROR_FORMAT, "%s: ends at byte %zu, in the eight bytes of the header's length; check that this is "
-                        "a safetensors file", path, size);
+        return ink_fail(INK_ERROR_FORMAT, "%s: ends at byte %zu, in the eight bytes of the header's length; check that "
+                        "this is a safetensors file", path, size);
     uint64_t length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++)
         length |= (uint64_t)bytes[i] << (8 * i);
     if (length > INK_SAFETENSORS_HEADER)
-        return ink_fail(INK_ERROR_FORMAT, "%s: byte 0: the header's length is %llu, expected at most %d; check that this is a "
-                        "safetensors file", path, (unsigned long long)length, INK_SAFETENSORS_HEADER);
+        return ink_fail(INK_ERROR_FORMAT, "%s: byte 0: the header's length is %llu, expected at most %d; check that "
+                        "this is a safetensors file", path, (unsigned long long)length, INK_SAFETENSORS_HEADER);
     if (length > size - LENGTH_BYTES)
-        return ink_fail(INK_ERROR_FORMAT, "%s: byte 0: the header's length is %llu, but %zu bytes follow; the file is cut off, or "
-                        "not a safetensors file", path, (unsigned long long)length, size - LENGTH_BYTES);
+        return ink_fail(INK_ERROR_FORMAT, "%s: byte 0: the header's length is %llu, but %zu bytes follow; the file is "
+                        "cut off, or not a safetensors file", path, (unsigned long long)length, size - LENGTH_BYTES);
 
     json_object *header = NULL;
     struct ink_safetensors *made = calloc(1, sizeof *made);
@@ -380,7 +386,7 @@ ink_status ink_safetensors_floats(const struct ink_safetensors *file, const stru
         for (size_t i = 0; i < tensor->count; i++)
             values[i] = float_of_double(read_bytes(from + 8 * i, 8));
     else
-        return ink_fail(INK_ERROR_UNSUPPORTED, "%s: tensor \"%s\" is of type %s, which cannot be read as numbers; convert it to F32",
-                        file->path, tensor->name, type);
+        return ink_fail(INK_ERROR_UNSUPPORTED, "%s: tensor \"%s\" is of type %s, which cannot be read as numbers; "
+                        "convert it to F32", file->path, tensor->name, type);
     return INK_OK;
 }

@@ -54,7 +54,8 @@ struct ink_safetensors {
 ink_status ink_safetensors_read(const char *path, struct ink_safetensors **file);
 
 /* The same from memory, which must stay while the result is used; path is for messages. */
-ink_status ink_safetensors_parse(const char *path, const unsigned char *bytes, size_t size, struct ink_safetensors **file);
+ink_status ink_safetensors_parse(const char *path, const unsigned char *bytes, size_t size,
+                                 struct ink_safetensors **file);
 
 void ink_safetensors_destroy(struct ink_safetensors **file);
 

@@ -79,8 +79,8 @@ static ink_status check_entries(const struct ink_safetensors_entry *tensors, siz
         const struct ink_safetensors_entry *tensor = &tensors[i];
         size_t count = 0;
         if (!tensor->name || !*tensor->name || strcmp(tensor->name, "__metadata__") == 0)
-            return ink_fail(INK_ERROR_ARGUMENT, "safetensors: tensor %zu has the name \"%s\"; give it a name of its own", i,
-                            tensor->name ? tensor->name : "");
+            return ink_fail(INK_ERROR_ARGUMENT, "safetensors: tensor %zu has the name \"%s\"; give it a name of its "
+                            "own", i, tensor->name ? tensor->name : "");
         if (tensor->rank < 0 || tensor->rank > INK_SAFETENSORS_RANK)
             return ink_fail(INK_ERROR_ARGUMENT, "safetensors: tensor \"%s\" has %d dimensions; give it 0 to %d",
                             tensor->name, tensor->rank, INK_SAFETENSORS_RANK);
@@ -90,7 +90,8 @@ static ink_status check_entries(const struct ink_safetensors_entry *tensors, siz
             return ink_fail(INK_ERROR_ARGUMENT, "safetensors: tensor \"%s\" has no data", tensor->name);
         for (size_t k = 0; k < i; k++)
             if (strcmp(tensors[k].name, tensor->name) == 0)
-                return ink_fail(INK_ERROR_ARGUMENT, "safetensors: two tensors are named \"%s\"; rename one", tensor->name);
+                return ink_fail(INK_ERROR_ARGUMENT, "safetensors: two tensors are named \"%s\"; rename one",
+                                tensor->name);
         sum += count * sizeof(float);
     }
     for (size_t i = 0; i < text_count; i++) {
@@ -98,7 +99,8 @@ static ink_status check_entries(const struct ink_safetensors_entry *tensors, siz
             return ink_fail(INK_ERROR_ARGUMENT, "safetensors: text %zu has no %s", i, texts[i].key ? "value" : "key");
         for (size_t k = 0; k < i; k++)
             if (strcmp(texts[k].key, texts[i].key) == 0)
-                return ink_fail(INK_ERROR_ARGUMENT, "safetensors: two texts have the key \"%s\"; rename one", texts[i].key);
+                return ink_fail(INK_ERROR_ARGUMENT, "safetensors: two texts have the key \"%s\"; rename one",
+                                texts[i].key);
     }
     *total = sum;
     return INK_OK;
@@ -154,8 +156,8 @@ ink_status ink_safetensors_write(const struct ink_safetensors_entry *tensors, si
         goto fail;
     }
     if (header.used > INK_SAFETENSORS_HEADER) {
-        status = ink_fail(INK_ERROR_ARGUMENT, "safetensors: the header would be %zu bytes, at most %d may be; shorten the texts",
-                          header.used, INK_SAFETENSORS_HEADER);
+        status = ink_fail(INK_ERROR_ARGUMENT, "safetensors: the header would be %zu bytes, at most %d may be; shorten "
+                          "the texts", header.used, INK_SAFETENSORS_HEADER);
         goto fail;
     }
     made = malloc(8 + header.used + total);

@@ -134,8 +134,8 @@ ink_status ink_file_replace(const char *path, const void *data, size_t size)
     }
     descriptor = create_aside(target, aside, length);
     if (descriptor < 0) {
-        status = ink_fail(INK_ERROR_FILE, "%s: cannot be written: %s; choose a folder that exists and that you may write to",
-                          path, strerror(errno));
+        status = ink_fail(INK_ERROR_FILE, "%s: cannot be written: %s; choose a folder that exists and that you may "
+                          "write to", path, strerror(errno));
         goto fail;
     }
     status = write_all(descriptor, data, size);

@@ -54,7 +54,7 @@ void ink_random_normal(uint64_t seed, uint64_t stream, float deviation, float *v
     }
 }
 
-/* A number below bound without bias: high half of word * bound, drawn again where the low half falls in the short rest. */
+/* A number below bound without bias: high half of word * bound, drawn again if the low half falls in the short rest. */
 static uint32_t below(uint64_t seed, uint64_t stream, uint64_t *index, uint32_t bound)
 {
     for (;;) {

@@ -2,8 +2,8 @@
  * on uneven paper and so on, and must come back close to what they were.
  *
  * The measure: the root of the mean square difference from the original, divided by that of the original moved by one
- * pixel, the smallest of the four ways. 1 is thus "as near as a copy one pixel off", what centring by whole pixels may do
- * to any digit, and well under what makes another digit of it. The bounds are on the median over 60 digits. */
+ * pixel, the smallest of the four ways. 1 is thus "as near as a copy one pixel off", what centring by whole pixels may
+ * do to any digit, and well under what makes another digit of it. The bounds are on the median over 40 digits. */
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 
 #define MNIST INK_TEST_DATA "/mnist"
 
-enum { SIDE = 28, DIGITS = 60, LARGE = 280 };
+enum { SIDE = 28, DIGITS = 40, LARGE = 280 };
 
 static const struct ink_shape shape = {SIDE, SIDE, 1};
 static uint8_t pixels[600 * 600];
@@ -116,8 +116,8 @@ START_TEST(digits_come_back)
         measures[i] = measure(image, digit);
     }
     qsort(measures, DIGITS, sizeof *measures, by_size);
-    ck_assert_msg(measures[DIGITS / 2] < look->median, "%s: the median is %g, the worst %g", look->name, measures[DIGITS / 2],
-                  measures[DIGITS - 1]);
+    ck_assert_msg(measures[DIGITS / 2] < look->median, "%s: the median is %g, the worst %g", look->name,
+                  measures[DIGITS / 2], measures[DIGITS - 1]);
     /* nine in ten are nearer than one and a half pixels: still the same digit */
     ck_assert_msg(measures[DIGITS * 9 / 10] < 1.5, "%s: one in ten is over %g", look->name, measures[DIGITS * 9 / 10]);
     ink_dataset_destroy(&digits);
@@ -159,7 +159,8 @@ START_TEST(ink_fits_and_is_centred)
 {
     static const int rectangles[][6] = { /* height, width, top, bottom, left, right */
         {100, 100, 10, 29, 50, 59}, {100, 100, 70, 79, 2, 97}, {500, 500, 3, 490, 100, 101}, {9, 9, 4, 4, 4, 4},
-        {400, 500, 200, 200, 5, 494}, {5, 599, 2, 2, 3, 595}, {300, 7, 2, 297, 3, 3}, {3, 3, 1, 1, 1, 1}, {600, 600, 299, 300, 10, 589},
+        {400, 500, 200, 200, 5, 494}, {5, 599, 2, 2, 3, 595}, {300, 7, 2, 297, 3, 3}, {3, 3, 1, 1, 1, 1},
+        {600, 600, 299, 300, 10, 589},
     };
     static const struct ink_shape shapes[] = {{28, 28, 1}, {32, 32, 3}, {14, 20, 1}, {29, 29, 1}, {64, 48, 2}};
     for (size_t r = 0; r < sizeof rectangles / sizeof *rectangles; r++)
@@ -174,13 +175,16 @@ START_TEST(ink_fits_and_is_centred)
                 struct ink ink = look_at(image, of);
                 int rows = ink.bottom - ink.top + 1, columns = ink.right - ink.left + 1;
                 int most_rows = (int)(of.height * 5 / 7.0 + 0.5), most_columns = (int)(of.width * 5 / 7.0 + 0.5);
-                ck_assert_msg(rows == most_rows || columns == most_columns, "rectangle %zu, shape %zu: %d x %d", r, s, rows, columns);
+                ck_assert_msg(rows == most_rows || columns == most_columns, "rectangle %zu, shape %zu: %d x %d", r, s,
+                              rows, columns);
                 ck_assert(rows <= most_rows && columns <= most_columns);
                 ck_assert_int_eq(ink.peak, 255);
                 ck_assert(fabs(ink.row - of.height / 2) <= 0.5 && fabs(ink.column - of.width / 2) <= 0.5);
+                int unlike = 0;
                 for (int i = 0; i < of.height * of.width; i++)
                     for (int c = 1; c < of.channels; c++)
-                        ck_assert_int_eq(image[i * of.channels + c], image[i * of.channels]);
+                        unlike += image[i * of.channels + c] != image[i * of.channels];
+                ck_assert_int_eq(unlike, 0);
             }
 }
 END_TEST
@@ -210,13 +214,15 @@ START_TEST(blank_pictures_are_refused)
             ck_fails(ink_picture_to_image(&picture, shape, image), INK_ERROR_FORMAT, "is blank");
         }
     }
-    for (int deviation = 1; deviation <= 30; deviation *= 3) { /* noise, and a shadow, with nothing on it */
-        ink_random_normal((uint64_t)deviation, 1, (float)deviation, noise, 200 * 300);
-        for (int i = 0; i < 200 * 300; i++)
-            pixels[i] = (uint8_t)fmin(255, fmax(0, 130 + i % 300 / 10 + noise[i]));
-        struct ink_picture picture = {300, 200, 1, pixels};
-        ck_fails(ink_picture_to_image(&picture, shape, image), INK_ERROR_FORMAT, "is blank");
-    }
+    /* noise, and a shadow, with nothing on it */
+    for (int deviation = 1; deviation <= 30; deviation += deviation < 5 ? 1 : 5)
+        for (int shadow = 0; shadow <= 60; shadow += 15) {
+            ink_random_normal((uint64_t)deviation, (uint64_t)shadow, (float)deviation, noise, 200 * 300);
+            for (int i = 0; i < 200 * 300; i++)
+                pixels[i] = (uint8_t)fmin(255, fmax(0, 130 + i % 300 * shadow / 300 + noise[i]));
+            struct ink_picture picture = {300, 200, 1, pixels};
+            ck_fails(ink_picture_to_image(&picture, shape, image), INK_ERROR_FORMAT, "is blank");
+        }
     ck_assert_int_eq(image[0], 7);
 }
 END_TEST
@@ -231,10 +237,12 @@ START_TEST(any_size_and_content_is_survived)
         for (int i = 0; i < height * width; i++) {
             uint32_t value[4];
             ink_random_words(seed, 6, (uint64_t)i, value);
-            pixels[i] = (uint8_t)(words[2] % 3 == 0 ? value[0] : words[2] % 3 == 1 ? value[0] % 2 * 255 : value[0] % 16 == 0 ? 255 : 0);
+            const uint8_t kinds[] = {(uint8_t)value[0], value[0] % 2 ? 255 : 0, value[0] % 16 ? 0 : 255};
+            pixels[i] = kinds[words[2] % 3];
         }
         struct ink_picture picture = {width, height, 1, pixels};
-        ink_status status = ink_picture_to_image(&picture, (struct ink_shape){1 + (int)(words[3] % 28), 1 + (int)(words[3] / 28 % 28), 1}, image);
+        const struct ink_shape any = {1 + (int)(words[3] % 28), 1 + (int)(words[3] / 28 % 28), 1};
+        ink_status status = ink_picture_to_image(&picture, any, image);
         ck_assert(status == INK_OK || status == INK_ERROR_FORMAT);
     }
 }

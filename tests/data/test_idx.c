@@ -8,6 +8,14 @@
 #include "scratch.h"
 #include "suite.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ADDRESS_SANITIZER
+#endif
+#endif
+
 /* Two images of 2 x 3. */
 static const uint8_t good[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3,
                                1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 255};
@@ -133,7 +141,8 @@ START_TEST(every_header_field_is_checked)
         free(zipped);
     }
     struct ink_idx idx;
-    ck_fails(ink_idx_read(write_file(good, sizeof good), 1, 1, 0, &idx), INK_ERROR_FORMAT, "found 3 dimensions, expected 1;");
+    ck_fails(ink_idx_read(write_file(good, sizeof good), 1, 1, 0, &idx), INK_ERROR_FORMAT,
+             "found 3 dimensions, expected 1;");
 }
 END_TEST
 
@@ -216,7 +225,7 @@ START_TEST(lying_headers_get_no_memory)
     static const uint8_t worse[] = {0, 0, 8, 4, 0x7f, 0xff, 0xff, 0xff, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0};
     static const uint8_t just[] = {0, 0, 8, 3, 0, 0, 0x40, 1, 0, 0, 2, 0, 0, 0, 2, 0};
     struct rlimit limit = {(rlim_t)1 << 30, (rlim_t)1 << 30};
-#if !defined(__SANITIZE_ADDRESS__)
+#ifndef ADDRESS_SANITIZER
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
 #else
     (void)limit; /* the sanitiser reserves more than that for itself */

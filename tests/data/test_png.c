@@ -48,7 +48,8 @@ static void palette_entry(int i, png_color *colour, png_byte *alpha)
 
 static int channels_of(int type)
 {
-    return type == PNG_COLOR_TYPE_RGB_ALPHA ? 4 : type == PNG_COLOR_TYPE_RGB ? 3 : type == PNG_COLOR_TYPE_GRAY_ALPHA ? 2 : 1;
+    int colours = type & PNG_COLOR_MASK_COLOR && !(type & PNG_COLOR_MASK_PALETTE) ? 3 : 1;
+    return colours + (type & PNG_COLOR_MASK_ALPHA ? 1 : 0);
 }
 
 static void encode(struct file *file, bool transparent)
@@ -58,8 +59,8 @@ static void encode(struct file *file, bool transparent)
     ck_assert(png && info);
     file->size = 0;
     png_set_write_fn(png, file, append, no_flush);
-    png_set_IHDR(png, info, (png_uint_32)file->width, (png_uint_32)file->height, file->depth, file->type, file->interlace,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)file->width, (png_uint_32)file->height, file->depth, file->type,
+                 file->interlace, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_color palette[256];
     png_byte alphas[256];
     for (int i = 0; i < 256; i++)
@@ -113,8 +114,15 @@ static double expected_grey(const struct file *file, int x, int y, bool transpar
     return grey_of(entry.red, entry.green, entry.blue, transparent ? alpha / 255.0 : 1);
 }
 
-/* Rounding to 8 bits before and after the colours are mixed: half a step each, alpha's half step weighs up to one of
- * white less the value; together below 1.5 at depth 16, 0.5 where samples have 8 bits or fewer. */
+/* Rounding to 8 bits at the end makes half a step. At depth 16 each colour is rounded before, too: another half, but
+ * none for plain grey, rounded once. Alpha's half step weighs up to one of white less the value: another half. */
+static double bound_of(const struct file *file)
+{
+    double before = file->type & PNG_COLOR_MASK_ALPHA ? 1 : 0.5;
+    before = file->depth < 16 || file->type == PNG_COLOR_TYPE_GRAY ? 0 : before;
+    return 0.5 + before + 1e-9;
+}
+
 static void check_picture(const struct file *file, bool transparent)
 {
     struct ink_picture picture;
@@ -122,7 +130,7 @@ static void check_picture(const struct file *file, bool transparent)
     scratch_write(path, file->bytes, file->size);
     ck_ok(ink_picture_read_png(path, &picture));
     ck_assert(picture.width == file->width && picture.height == file->height && picture.channels == 1);
-    double bound = file->depth == 16 ? 1.5 : 0.5 + 1e-9;
+    double bound = bound_of(file);
     for (int y = 0; y < file->height; y++)
         for (int x = 0; x < file->width; x++) {
             double expected = expected_grey(file, x, y, transparent), got = picture.pixels[y * file->width + x];
@@ -136,8 +144,9 @@ START_TEST(every_kind_of_png_is_read)
 {
     static const int kinds[][2] = {
         {PNG_COLOR_TYPE_GRAY, 1}, {PNG_COLOR_TYPE_GRAY, 2}, {PNG_COLOR_TYPE_GRAY, 4}, {PNG_COLOR_TYPE_GRAY, 8},
-        {PNG_COLOR_TYPE_GRAY, 16}, {PNG_COLOR_TYPE_PALETTE, 1}, {PNG_COLOR_TYPE_PALETTE, 2}, {PNG_COLOR_TYPE_PALETTE, 4},
-        {PNG_COLOR_TYPE_PALETTE, 8}, {PNG_COLOR_TYPE_RGB, 8}, {PNG_COLOR_TYPE_RGB, 16}, {PNG_COLOR_TYPE_GRAY_ALPHA, 8},
+        {PNG_COLOR_TYPE_GRAY, 16}, {PNG_COLOR_TYPE_PALETTE, 1}, {PNG_COLOR_TYPE_PALETTE, 2},
+        {PNG_COLOR_TYPE_PALETTE, 4}, {PNG_COLOR_TYPE_PALETTE, 8}, {PNG_COLOR_TYPE_RGB, 8}, {PNG_COLOR_TYPE_RGB, 16},
+        {PNG_COLOR_TYPE_GRAY_ALPHA, 8},
         {PNG_COLOR_TYPE_GRAY_ALPHA, 16}, {PNG_COLOR_TYPE_RGB_ALPHA, 8}, {PNG_COLOR_TYPE_RGB_ALPHA, 16},
     };
     static const int sizes[][2] = {{1, 1}, {3, 1}, {1, 5}, {33, 21}};

@@ -8,7 +8,7 @@
 #include "scratch.h"
 #include "suite.h"
 
-/* Two tensors, [2][3] and a single value, and two texts. The header is 168 bytes with its padding. */
+/* Two tensors, [2][3] and a single value, and two texts. */
 #define GOLDEN_HEADER                                                                                 \
     "{\"__metadata__\":{\"format\":\"x\",\"a \\\"b\\\"\":\"1\\n\\\\\"},"                              \
     "\"conv.weights\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"                   \
@@ -61,7 +61,8 @@ START_TEST(written_bytes_are_golden)
 {
     unsigned char expected[512], *bytes = NULL;
     size_t size = build_golden(expected), got = 0;
-    const struct ink_safetensors_entry tensors[] = {{"conv.weights", 2, {2, 3}, golden_values}, {"s", 0, {0}, golden_values + 6}};
+    const struct ink_safetensors_entry tensors[] = {{"conv.weights", 2, {2, 3}, golden_values},
+                                                    {"s", 0, {0}, golden_values + 6}};
     ck_ok(ink_safetensors_write(tensors, 2, golden_texts, 2, &bytes, &got));
     ck_assert_uint_eq(got, size);
     ck_assert(memcmp(bytes, expected, size) == 0);
@@ -119,7 +120,8 @@ START_TEST(unusual_names_go_round)
     for (int i = 1; i < 32; i++)
         control[i - 1] = (char)i;
     const struct ink_safetensors_entry tensors[] = {
-        {control, 1, {1}, golden_values}, {"\"\\/:{}[],", 1, {0}, NULL}, {"\xc3\xa9\xe4\xb8\xad\xf0\x9f\x96\x8b", 1, {1}, golden_values},
+        {control, 1, {1}, golden_values}, {"\"\\/:{}[],", 1, {0}, NULL},
+        {"\xc3\xa9\xe4\xb8\xad\xf0\x9f\x96\x8b", 1, {1}, golden_values},
         {" ", 8, {1, 1, 1, 1, 1, 1, 1, 2}, golden_values},
     };
     const struct ink_safetensors_text texts[] = {{"", ""}, {"\\u0000", ": \"x\": "}};
@@ -166,7 +168,8 @@ START_TEST(wrong_tensors_are_not_written)
     unsigned char *bytes = NULL;
     size_t size;
     const struct ink_safetensors_text twice[] = {{"a", "1"}, {"a", "2"}}, none[] = {{"a", NULL}};
-    ck_fails(ink_safetensors_write(NULL, 0, twice, 2, &bytes, &size), INK_ERROR_ARGUMENT, "two texts have the key \"a\"");
+    ck_fails(ink_safetensors_write(NULL, 0, twice, 2, &bytes, &size), INK_ERROR_ARGUMENT,
+             "two texts have the key \"a\"");
     ck_fails(ink_safetensors_write(NULL, 0, none, 1, &bytes, &size), INK_ERROR_ARGUMENT, "text 0 has no value");
 }
 END_TEST
@@ -240,12 +243,13 @@ START_TEST(broken_headers_are_refused)
         {T(D S "\"data_offsets\":[8,16]"), "expected a range within the 8 bytes"},
         {T(D S "\"data_offsets\":[0,9223372036854775806]"), "expected a range within the 8 bytes"},
         {T(D "\"shape\":[1],\"data_offsets\":[0,4]"), "but the tensors end at 4"},
-        {T(D "\"shape\":[1],\"data_offsets\":[4,8]"), "begins at byte 4 of the data, expected 0, where the data begins"},
+        {T(D "\"shape\":[1],\"data_offsets\":[4,8]"), "begins at byte 4 of the data, expected 0"},
         {"{\"__metadata__\":{}}", "but the tensors end at 0"},
-        {"{\"t\":{" D S O "},\"u\":{" D S O "}}", "tensor \"u\" begins at byte 0 of the data, expected 8, where ends t"},
+        {"{\"t\":{" D S O "},\"u\":{" D S O "}}", "begins at byte 0 of the data, expected 8, where ends t"},
         {"{\"t\":{" D S O "},\"u\":{" D "\"shape\":[1],\"data_offsets\":[4,8]}}", "tensor \"u\" begins at byte 4"},
         {"{\"u\":{" D "\"shape\":[1],\"data_offsets\":[4,8]},\"t\":{" D "\"shape\":[1],\"data_offsets\":[0,4]}}", NULL},
-        {"{\"t\":{" D S O "},\"u\":{" D "\"shape\":[0],\"data_offsets\":[8,8]},\"v\":{" D "\"shape\":[0],\"data_offsets\":[0,0]}}", NULL},
+        {"{\"t\":{" D S O "},\"u\":{" D "\"shape\":[0],\"data_offsets\":[8,8]},\"v\":{" D
+             "\"shape\":[0],\"data_offsets\":[0,0]}}", NULL},
         {"{\"t\":{" D S O "},\"u\":{" D "\"shape\":[0],\"data_offsets\":[4,4]}}", "tensor \"u\" begins at byte 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -311,8 +315,10 @@ END_TEST
 
 START_TEST(other_types_become_floats)
 {
-    static const unsigned char half[] = {0, 0, 0, 0x80, 1, 0, 0xff, 0x83, 0, 4, 0, 0x3c, 0xff, 0x7b, 0, 0x7c, 0, 0xfc, 0x55, 0x35};
-    static const float of_half[] = {0, -0.0f, 0x1p-24f, -0x3ffp-24f, 0x1p-14f, 1, 65504, INFINITY, -INFINITY, 0x1.554p-2f};
+    static const unsigned char half[] = {0, 0, 0, 0x80, 1, 0, 0xff, 0x83, 0, 4, 0, 0x3c, 0xff, 0x7b, 0, 0x7c, 0, 0xfc,
+                                         0x55, 0x35};
+    static const float of_half[] = {0, -0.0f, 0x1p-24f, -0x3ffp-24f, 0x1p-14f, 1, 65504, INFINITY, -INFINITY,
+                                    0x1.554p-2f};
     static const unsigned char brain[] = {0x80, 0x3f, 0x49, 0xc0, 0x80, 0xff};
     static const float of_brain[] = {1, -3.140625f, -INFINITY};
     static const unsigned char twice[] = {0x18, 0x2d, 0x44, 0x54, 0xfb, 0x21, 0x09, 0x40, 0, 0, 0, 0, 0, 0, 0xf0, 0xbf};
@@ -323,27 +329,30 @@ START_TEST(other_types_become_floats)
         size_t size, count;
         const float *values;
     } cases[] = {
-        {"F16", half, sizeof half, 10, of_half}, {"BF16", brain, sizeof brain, 3, of_brain}, {"F64", twice, sizeof twice, 2, of_twice},
+        {"F16", half, sizeof half, 10, of_half}, {"BF16", brain, sizeof brain, 3, of_brain},
+        {"F64", twice, sizeof twice, 2, of_twice},
         {"U8", half, 5, 5, NULL}, {"I64", twice, 16, 2, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char header[128];
         unsigned char bytes[256];
         float values[10] = {0};
-        snprintf(header, sizeof header, "{\"t\":{\"dtype\":\"%s\",\"shape\":[%zu],\"data_offsets\":[0,%zu]}}", cases[i].dtype,
-                 cases[i].count, cases[i].size);
+        snprintf(header, sizeof header, "{\"t\":{\"dtype\":\"%s\",\"shape\":[%zu],\"data_offsets\":[0,%zu]}}",
+                 cases[i].dtype, cases[i].count, cases[i].size);
         struct ink_safetensors *file;
         ck_ok(parse(bytes, build(bytes, header, 0, cases[i].data, cases[i].size), &file));
         if (cases[i].values) {
             ck_ok(ink_safetensors_floats(file, file->tensors, values));
             ck_assert(memcmp(values, cases[i].values, cases[i].count * sizeof(float)) == 0);
         } else
-            ck_fails(ink_safetensors_floats(file, file->tensors, values), INK_ERROR_UNSUPPORTED, "tensor \"t\" is of type");
+            ck_fails(ink_safetensors_floats(file, file->tensors, values), INK_ERROR_UNSUPPORTED,
+                     "tensor \"t\" is of type");
         ink_safetensors_destroy(&file);
     }
 }
 END_TEST
 
 int main(void)
-RUN_SUITE("safetensors", written_bytes_are_golden, golden_bytes_are_read, unusual_names_go_round, wrong_tensors_are_not_written,
-          broken_headers_are_refused, lengths_are_checked, any_header_byte_may_change, other_types_become_floats)
+RUN_SUITE("safetensors", written_bytes_are_golden, golden_bytes_are_read, unusual_names_go_round,
+          wrong_tensors_are_not_written, broken_headers_are_refused, lengths_are_checked, any_header_byte_may_change,
+          other_types_become_floats)

@@ -48,4 +48,5 @@ START_TEST(log_goes_to_the_callback)
 END_TEST
 
 int main(void)
-RUN_SUITE("status", message_is_kept_and_prefixed, message_may_quote_itself, every_status_has_a_text, log_goes_to_the_callback)
+RUN_SUITE("status", message_is_kept_and_prefixed, message_may_quote_itself, every_status_has_a_text,
+          log_goes_to_the_callback)
