@@ -8,7 +8,7 @@
  *
  * Smooth models (tanh, sigmoid, averages): h is such that the loss changes by about 0.01, so rounding takes 1e-5 of F.
  * F(h) is off by h^2 times a third derivative, (4 F(h / 2) - F(h)) / 3 by h^4 times a fifth (Richardson). Seen: up to
- * 6e-5 of |g|; allowed: 5e-4.
+ * 1.4e-4 of |g|; allowed: 5e-4.
  *
  * Models with ReLU or maximum: of some thousand of them a few fall the other way within h, each with a jump in its
  * share of the slope, and the larger h, the more. So the loss is changed by 1.5e-4 only, where rounding takes about
@@ -70,11 +70,12 @@ static const struct example examples[] = {
         {.op = "conv", .units = 9, FILTER(3, 3), STRIDE(2, 2), .activation = INK_SIGMOID},
         {.op = "batch_norm", .epsilon = 1e-3f},
         {.op = "flatten"},
-        {.op = "dense", .units = 8},
+        {.op = "dense", .units = 8, .activation = INK_TANH}, /* without, batch norm would take off what beta adds */
         {.op = "batch_norm", .activation = INK_TANH},
     }},
+    /* no ReLU before the first batch norm: a bias there has a small gradient of large parts, in which one jump shows */
     {"a residual block with batch norm", {8, 8, 4}, false, 0, {
-        {.op = "conv", .name = "stem", .units = 8, FILTER(3, 3), .padding = INK_SAME, .activation = INK_RELU},
+        {.op = "conv", .name = "stem", .units = 8, FILTER(3, 3), .padding = INK_SAME, .activation = INK_TANH},
         {.op = "conv", .units = 8, FILTER(3, 3), STRIDE(2, 2), .padding = INK_SAME, .no_bias = true},
         {.op = "batch_norm", .activation = INK_RELU},
         {.op = "conv", .units = 8, FILTER(3, 3), .padding = INK_SAME, .no_bias = true},
@@ -187,7 +188,6 @@ static void check_tensor(struct trial *trial, const struct example *example, str
     for (int k = 0; k < 2; k++, h /= 2)
         f[k] = (loss_at(trial, tensor.data, direction, tensor.count, h) - loss_at(trial, tensor.data, direction, tensor.count, -h)) / (2 * h);
     double found = example->smooth ? (4 * f[1] - f[0]) / 3 : f[0], error = fabs(found - slope) / sqrt(squares);
-    printf("ERR %.1e %s %s\n", error, example->name, tensor.name); fflush(stdout);
     ck_assert_msg(error <= tolerance, "%s: %s: the loss changes by %.6g, the gradient says %.6g: off by %.2g of its length, above %.2g",
                   example->name, tensor.name, found, slope, error, tolerance);
     free(direction);
