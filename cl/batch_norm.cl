@@ -18,7 +18,7 @@
         STORE(v, p);                             \
     else {                                       \
         float lane_[VW];                         \
-        STORE(v, lane_);                         \
+        TO_LANES(v, lane_);                      \
         for (int l_ = 0; l_ < (more); l_++)      \
             (p)[l_] = lane_[l_];                 \
     }
@@ -69,8 +69,8 @@ ITEMS_KERNEL(statistics)(in_t sums, out_t statistics, __global float *restrict s
         /* the running variance takes the unbiased estimate, which a single row does not have */
         floatv estimate = rows > 1 ? squares / (float)(rows - 1) : variance;
         float lane[VW], lane_estimate[VW];
-        STORE(mean, lane);
-        STORE(estimate, lane_estimate);
+        TO_LANES(mean, lane);
+        TO_LANES(estimate, lane_estimate);
         for (int l = 0; l < min(more, VW); l++) {
             state[c + l] = momentum * state[c + l] + (1.0f - momentum) * lane[l];
             state[channels + c + l] = momentum * state[channels + c + l] + (1.0f - momentum) * lane_estimate[l];
@@ -151,7 +151,7 @@ ITEMS_KERNEL(backward_data)(in_t x, in_t dy, in_t parameters, in_t gradients, in
                 STORE_DX(g, i);
             else {
                 float lane[VW];
-                STORE(g, lane);
+                TO_LANES(g, lane);
                 for (int l = 0; l < more; l++)
                     STORE_DX1(lane[l], i + l);
             }
