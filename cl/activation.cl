@@ -34,13 +34,15 @@ ITEMS_KERNEL(softmax)(in_t x, out_t y, int pixels, int channels, int n)
         __global float *to = y + (long)pixel * channels;
         float top = from[0], sum = 0.0f;
         for (int c = 1; c < channels; c++)
-            top = fmax(top, from[c]);
-        for (int c = 0; c < channels; c++) {
-            float e = exp(from[c] - top);
-            to[c] = e;
-            sum += e;
-        }
-        for (int c = 0; c < channels; c++)
+            top = from[c] > top ? from[c] : top;
+        int c = 0;
+        for (; c + VW <= channels; c += VW)
+            STORE(exp(LOAD(from + c) - top), to + c);
+        for (; c < channels; c++)
+            to[c] = exp(from[c] - top);
+        for (c = 0; c < channels; c++)
+            sum += to[c];
+        for (c = 0; c < channels; c++)
             to[c] /= sum;
     }
 }

@@ -17,6 +17,17 @@ typedef CAT(ulong, HALF_VW) uint_pairs;
 /* Uniform in [0, 1), 24 bits: the high bits of a word. */
 #define RANDOM_UNIFORM(words) (CAT(convert_float, VW)((words) >> 8) * 0x1p-24f)
 
+/* high and low: the two words of each lane of v times k. Lanes are multiplied in their place of a pair, as a product of 64
+ * bits, which vector units have where they lack mul_hi(). */
+#define MULTIPLY(v, k, high, low)                                                            \
+    uintv high, low;                                                                         \
+    {                                                                                        \
+        uint_pairs pairs_ = AS_PAIRS(v);                                                     \
+        uint_pairs even_ = (pairs_ & 0xffffffffUL) * (ulong)(k), odd_ = (pairs_ >> 32) * (ulong)(k); \
+        high = AS_WORDS((odd_ & 0xffffffff00000000UL) | (even_ >> 32));                      \
+        low = AS_WORDS((odd_ << 32) | (even_ & 0xffffffffUL));                               \
+    }
+
 /* The words of 4 * VW numbers in a row: words[0] to words[3] hold word 0, 1, 2, 3 of index, then word 0 of index + 1, ...
  * Counter: index, high, stream low, stream high. */
 static void random_words(uint index, uint high, uint stream_low, uint stream_high, uint key0, uint key1, uintv words[4])
@@ -26,8 +37,8 @@ static void random_words(uint index, uint high, uint stream_low, uint stream_hig
         lanes[l] = index + l;
     uintv c0 = CAT(vload, VW)(0, lanes), c1 = high, c2 = stream_low, c3 = stream_high;
     UNROLL for (int round = 0; round < 10; round++) {
-        uintv high0 = mul_hi(c0, (uintv)(0xD2511F53u)), low0 = c0 * 0xD2511F53u;
-        uintv high1 = mul_hi(c2, (uintv)(0xCD9E8D57u)), low1 = c2 * 0xCD9E8D57u;
+        MULTIPLY(c0, 0xD2511F53u, high0, low0)
+        MULTIPLY(c2, 0xCD9E8D57u, high1, low1)
         c0 = high1 ^ c1 ^ key0;
         c1 = low1;
         c2 = high0 ^ c3 ^ key1;
