@@ -114,34 +114,33 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 
         UNROLL for (int l = 0; l < A_LOADS; l++) {
             uint k = k0 + TILE_K + A_K(l), m = m0 + A_M(l);
-            float value = 0.0f;
 #ifdef KERNEL_backward_weights
             uint tap = m / SRC_G, pixel = k % (OH * OW);
             int h = (int)(pixel / OW) * A_H + B_H + (int)(tap / KW) * C_H, w = (int)(pixel % OW) * A_W + B_W + (int)(tap % KW) * C_W;
-            if (k < k_end && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW))
-                value = src[(k / (OH * OW) * (IH * IW) + h * IW + w) * SRC_C + group * SRC_G + m % SRC_G];
-            if (BIAS && m == TAPS * SRC_G)
-                value = 1.0f;
+            bool inside = k < k_end && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW);
+            uint at = (k / (OH * OW) * (IH * IW) + h * IW + w) * SRC_C + group * SRC_G + m % SRC_G;
+            float outside = BIAS && m == TAPS * SRC_G;
 #else
             uint tap = k / SRC_G;
             int h = tap_h[l] + (int)(tap / KW) * C_H, w = tap_w[l] + (int)(tap % KW) * C_W;
-            if (k < k_end && m < m_end && FITS(h, D_H, IH) && FITS(w, D_W, IW))
-                value = src[from[l] + (h / D_H * IW + w / D_W) * SRC_C + k % SRC_G];
+            bool inside = k < k_end && m < m_end && FITS(h, D_H, IH) && FITS(w, D_W, IW);
+            uint at = from[l] + (h / D_H * IW + w / D_W) * SRC_C + k % SRC_G;
+            const float outside = 0.0f;
 #endif
-            a_next[l] = value;
+            /* always a load, of the first value if need be: no branch keeps the loads of a step from being in flight together */
+            float value = src[inside ? at : 0];
+            a_next[l] = inside ? value : outside;
         }
         UNROLL for (int l = 0; l < B_LOADS; l++) {
             uint k = k0 + TILE_K + B_K(l), c = n0 + B_N(l);
-            float value = 0.0f;
-            if (k < k_end && c < DST_G)
-#if defined(KERNEL_forward)
-                value = other[k * DST_C + group * DST_G + c];
-#elif defined(KERNEL_backward_data)
-                value = other[(k / SRC_G * DST_G + c) * SRC_C + group * SRC_G + k % SRC_G];
+            bool inside = k < k_end && c < DST_G;
+#ifdef KERNEL_backward_data
+            uint at = (k / SRC_G * DST_G + c) * SRC_C + group * SRC_G + k % SRC_G;
 #else
-                value = other[k * DST_C + group * DST_G + c];
+            uint at = k * DST_C + group * DST_G + c;
 #endif
-            b_next[l] = value;
+            float value = other[inside ? at : 0];
+            b_next[l] = inside ? value : 0.0f;
         }
 
         if (k0 >= k_first) {
