@@ -256,6 +256,17 @@ static void write_pair(struct writer *writer, const char *key, int first, int se
     write_text(writer, " %s=%dx%d", key, first, second);
 }
 
+/* In as few digits as give the same float again. */
+static void write_float(struct writer *writer, const char *before, float value)
+{
+    char digits[32];
+    int precision = 1;
+    do
+        snprintf(digits, sizeof digits, "%.*g", precision, (double)value);
+    while (strtof(digits, NULL) != value && precision++ < 9);
+    write_text(writer, "%s%s", before, digits);
+}
+
 static void write_layer(struct writer *writer, const struct ink_model *model, int i)
 {
     const struct ink_node *node = &model->nodes[i];
@@ -270,13 +281,13 @@ static void write_layer(struct writer *writer, const struct ink_model *model, in
     if (fields & INK_FIELD_UNITS)
         write_text(writer, " %d", l->units);
     if (fields & INK_FIELD_RATE)
-        write_text(writer, " %.9g", (double)l->rate);
+        write_float(writer, " ", l->rate);
     if (fields & INK_FIELD_FILTER)
         write_text(writer, " %dx%d", l->filter_height, l->filter_width);
     if (l->activation != INK_NONE)
         write_text(writer, " %s", ink_activation_name(l->activation));
     if (l->activation == INK_LEAKY_RELU)
-        write_text(writer, " slope=%.9g", (double)l->slope);
+        write_float(writer, " slope=", l->slope);
     if (l->input && ink_model_find(model, l->input) != i - 1)
         write_text(writer, " from=%s", l->input);
     if (l->other)
@@ -294,9 +305,9 @@ static void write_layer(struct writer *writer, const struct ink_model *model, in
     if (l->no_bias)
         write_text(writer, " bias=no");
     if (fields & INK_FIELD_MOMENTUM)
-        write_text(writer, " momentum=%.9g", (double)l->momentum);
+        write_float(writer, " momentum=", l->momentum);
     if (fields & INK_FIELD_EPSILON)
-        write_text(writer, " epsilon=%.9g", (double)l->epsilon);
+        write_float(writer, " epsilon=", l->epsilon);
     if (l->initialiser != INK_GLOROT_UNIFORM)
         write_text(writer, " init=%s", initialisers[l->initialiser]);
     write_text(writer, "\n");

@@ -8,8 +8,8 @@
 /* Every op and every key, in the form that ink_model_text() writes. */
 static const char everything[] =
     "input 24x20x3\n"
-    "conv 8 3x5 leaky_relu slope=0.200000003 stride=1x2 pad=same bias=no init=he_normal\n"
-    "batch_norm relu momentum=0.949999988 epsilon=0.00100000005\n"
+    "conv 8 3x5 leaky_relu slope=0.2 stride=1x2 pad=same bias=no init=he_normal\n"
+    "batch_norm relu momentum=0.12345679 epsilon=0.001\n"
     "wide: conv 8 3x3 tanh pad=3,1,2,0 dilation=2x1 groups=4 init=glorot_normal\n"
     "conv 8 3x3 from=batch_norm1 pad=3,1,2,0 dilation=2x1 init=he_uniform\n"
     "sum: add relu with=wide\n"
@@ -70,12 +70,12 @@ static const struct { const char *given, *written; } forms[] = {
     {"input 5x6x7\nconv 2 3x3 pad=1 stride=2", "input 5x6x7\nconv 2 3x3 stride=2x2 pad=1,1,1,1\n"},
     {"input 5x6x7\nmax_pool 2x3 stride=2x3 from=input", "input 5x6x7\nmax_pool 2x3\n"},
     {"input 5x6x7\nmax_pool 2x3 stride=1", "input 5x6x7\nmax_pool 2x3 stride=1x1\n"},
-    {"input 5x6x7\nactivation leaky_relu", "input 5x6x7\nactivation leaky_relu slope=0.00999999978\n"},
+    {"input 5x6x7\nactivation leaky_relu", "input 5x6x7\nactivation leaky_relu slope=0.01\n"},
     {"input 5x6x7\ndense 3 softmax", "input 5x6x7\ndense 3\nsoftmax\n"},
     {"input 5x6x7\nactivation softmax", "input 5x6x7\nsoftmax\n"},
     {"input 5x6x7\nlast: activation softmax", "input 5x6x7\nlast: softmax\n"},
     {"input 5x6x7\ndropout rate=0.5", "input 5x6x7\ndropout 0.5\n"},
-    {"input 5x6x7\nbatch_norm", "input 5x6x7\nbatch_norm momentum=0.899999976 epsilon=9.99999975e-06\n"},
+    {"input 5x6x7\nbatch_norm", "input 5x6x7\nbatch_norm momentum=0.9 epsilon=1e-05\n"},
     {"input 5x6x7\nadd with=input", "input 5x6x7\nadd with=input\n"},
 };
 
