@@ -289,7 +289,7 @@ struct ink_progress {
     size_t step, steps;        /* steps done in this epoch, of so many */
     size_t seen, samples;      /* samples done in this epoch, of so many */
     double loss, accuracy;     /* means over the samples of this epoch so far */
-    double seconds;            /* since the epoch began */
+    double seconds;            /* since the epoch began; at its end, of its steps without the test */
     bool epoch_end;            /* true in the one call that ends an epoch; then: */
     bool has_test;             /* a test set was given */
     double test_loss, test_accuracy;

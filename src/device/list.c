@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static void device_text(cl_device_id id, cl_device_info what, char *text, size_t size)
 {
@@ -124,7 +125,7 @@ static int fit(const struct ink_listed *entry, const char *selector)
     if (!*selector)
         return type;
     for (int i = 0; i < 3; i++)
-        if (strcmp(selector, type_names[i]) == 0)
+        if (strcasecmp(selector, type_names[i]) == 0)
             return type == i ? 0 : -1;
     if (strspn(selector, "0123456789") == strlen(selector))
         return strtol(selector, NULL, 10) == entry->info.index ? 0 : -1;
@@ -135,13 +136,13 @@ ink_status ink_devices_select(struct ink_listed *listed, size_t count, const cha
 {
     static const char *const reasons[] = {"a GPU comes first", "no GPU; an accelerator comes before a CPU", "no GPU or accelerator; a CPU is always good enough"};
     size_t best = count;
-    bool unusable = false;
+    const struct ink_device_info *unusable = NULL; /* the first that fits but cannot be used */
     if (!selector)
         selector = "";
     for (size_t i = 0; i < count; i++) {
         int rank = fit(&listed[i], selector);
-        if (rank >= 0 && !listed[i].info.usable)
-            unusable = true;
+        if (rank >= 0 && !listed[i].info.usable && !unusable)
+            unusable = &listed[i].info;
         if (rank >= 0 && listed[i].info.usable && (best == count || rank < fit(&listed[best], selector)))
             best = i;
     }
@@ -149,8 +150,11 @@ ink_status ink_devices_select(struct ink_listed *listed, size_t count, const cha
         if (count == 0)
             return ink_fail(INK_ERROR_NO_DEVICE, "this machine has no OpenCL device; install a driver for its GPU, or PoCL to use the CPU "
                                                  "(Debian and Ubuntu: pocl-opencl-icd; Fedora, Arch and Homebrew: pocl)");
-        return ink_fail(INK_ERROR_NO_DEVICE, "no %sOpenCL device fits '%s'; 'inkling devices' lists the %zu of this machine, chosen by number, "
-                                             "by a part of the name, or by gpu, cpu or accelerator", unusable ? "usable " : "", selector, count);
+        if (unusable)
+            return ink_fail(INK_ERROR_NO_DEVICE, "no usable OpenCL device%s%s%s; '%s' is not: %s", *selector ? " fits '" : "", selector,
+                            *selector ? "'" : "", unusable->name, unusable->why);
+        return ink_fail(INK_ERROR_NO_DEVICE, "no OpenCL device fits '%s'; 'inkling devices' lists the %zu of this machine, chosen by number, "
+                                             "by a part of the name, or by gpu, cpu or accelerator", selector, count);
     }
     listed[best].info.picked = true;
     if (*selector)

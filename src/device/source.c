@@ -66,37 +66,58 @@ static ink_status read_source(const char *name, const char **content, char **own
     return ink_fail(INK_ERROR_FILE, "%s: no such kernel file in this build", name);
 }
 
+/* The name in an #include "name" line. */
+static bool read_include(const char *line, char name[64])
+{
+    line += strspn(line, " \t");
+    if (*line != '#')
+        return false;
+    line += 1 + strspn(line + 1, " \t");
+    if (strncmp(line, "include", 7) != 0)
+        return false;
+    line += 7 + strspn(line + 7, " \t");
+    size_t length = *line == '"' ? strcspn(line + 1, "\"\n") : 0;
+    if (length == 0 || length >= 64 || line[1 + length] != '"')
+        return false;
+    memcpy(name, line + 1, length);
+    name[length] = 0;
+    return true;
+}
+
+/* Notes a file as included; the text keeps a copy of its name. */
+static ink_status note(struct text *text, const char *name)
+{
+    if (text->included_count == MAX_INCLUDED)
+        return ink_fail(INK_ERROR_FORMAT, "more than %d files included", MAX_INCLUDED);
+    char *copy = strdup(name);
+    if (!copy)
+        return ink_fail_memory(strlen(name) + 1);
+    text->included[text->included_count++] = copy;
+    return INK_OK;
+}
+
 static ink_status append_source(struct text *text, const char *name)
 {
     const char *content;
     char *owned;
     INK_TRY(read_source(name, &content, &owned));
-    ink_status status = append_line_directive(text, 1, name);
+    ink_status status = note(text, name);
+    if (!status)
+        status = append_line_directive(text, 1, name);
     int line = 1;
     for (const char *at = content, *next; *at && !status; at = next, line++) {
         const char *end = strchr(at, '\n');
         next = end ? end + 1 : at + strlen(at);
         char inner[64];
-        if (sscanf(at, " # include \"%63[^\"\n]\"", inner) != 1) {
+        if (!read_include(at, inner)) {
             status = append(text, at, (size_t)(next - at));
             continue;
         }
         bool seen = false;
         for (int i = 0; i < text->included_count; i++)
             seen |= strcmp(text->included[i], inner) == 0;
-        if (!seen && text->included_count == MAX_INCLUDED)
-            status = ink_fail(INK_ERROR_FORMAT, "%s:%d: more than %d files included", name, line, MAX_INCLUDED);
-        if (!seen && !status) {
-            char *copy = strdup(inner);
-            if (!copy) {
-                status = ink_fail_memory(strlen(inner) + 1);
-                continue;
-            }
-            text->included[text->included_count++] = copy;
-            status = append_source(text, inner);
-            if (status)
-                ink_fail_in(status, "included from %s:%d", name, line);
-        }
+        if (!seen && (status = append_source(text, inner)))
+            ink_fail_in(status, "included from %s:%d", name, line);
         if (!status)
             status = append_line_directive(text, line + 1, name);
     }

@@ -200,12 +200,20 @@ static char *copy_string(const char *text, bool *failed)
     return copy;
 }
 
+static ink_status fail_op(const char *op)
+{
+    char known[512] = "";
+    for (const struct ink_op *const *each = ink_ops; *each; each++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "", (*each)->name);
+    return ink_fail(INK_ERROR_ARGUMENT, "no op is called '%.40s'; there are %s", op, known);
+}
+
 static ink_status add_node(ink_model *model, const struct ink_layer *layer)
 {
     struct ink_node node = {.op = ink_op_find(layer->op), .layer = *layer};
     char made[64];
     if (!node.op)
-        return ink_fail(INK_ERROR_ARGUMENT, "no op is called '%.40s'; the known ones are in inkling.h", layer->op);
+        return fail_op(layer->op);
     if (model->count == MAX_LAYERS)
         return ink_fail(INK_ERROR_ARGUMENT, "a model has at most %d layers", MAX_LAYERS);
     ink_model_default_name(model, model->count, node.op->name, made, sizeof made);
@@ -241,19 +249,33 @@ static ink_status add_node(ink_model *model, const struct ink_layer *layer)
     return INK_OK;
 }
 
+static void remove_last(struct ink_model *model)
+{
+    struct ink_node *node = &model->nodes[--model->count];
+    model->trained_count -= node->trained_count;
+    model->state_count -= node->state_count;
+    free_strings(&node->layer);
+}
+
+/* INK_SOFTMAX stands for a softmax layer behind this one, or in the place of a lone activation. */
 ink_status ink_model_add(ink_model *model, const struct ink_layer *layer)
 {
-    struct ink_layer first = *layer;
     if (!layer->op)
         return ink_fail(INK_ERROR_ARGUMENT, "a layer needs an op");
-    if (layer->activation != INK_SOFTMAX)
+    const struct ink_op *op = ink_op_find(layer->op);
+    if (layer->activation != INK_SOFTMAX || !op || !(op->fields & INK_FIELD_ACTIVATION))
         return add_node(model, layer);
-    const struct ink_layer softmax = {.op = "softmax", .name = strcmp(layer->op, "activation") == 0 ? layer->name : NULL};
-    if (strcmp(layer->op, "activation") == 0)
-        return add_node(model, &softmax);
+    struct ink_layer first = *layer;
     first.activation = INK_NONE;
+    if (strcmp(op->name, "activation") == 0) {
+        first.op = "softmax";
+        return add_node(model, &first);
+    }
     INK_TRY(add_node(model, &first));
-    return add_node(model, &softmax);
+    ink_status status = add_node(model, &(struct ink_layer){.op = "softmax"});
+    if (status)
+        remove_last(model);
+    return status;
 }
 
 struct ink_shape ink_model_input(const ink_model *model) { return model->input; }

@@ -1,7 +1,8 @@
 /* A model on disk: safetensors, with the text form in the metadata under "inkling.model". */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "model/model.h"
 #include "model/safetensors.h"
@@ -9,15 +10,17 @@
 
 static const char *const text_key = "inkling.model";
 
-/* A file in the way of a new one must be a model, or force must be set. */
+/* A file in the way of a new one must be a model, or force must be set. What is no file (a folder, a device) is not
+ * looked into: writing to it tells what is wrong, or does no harm. */
 static ink_status check_replaceable(const char *path, bool force)
 {
     struct ink_safetensors *file = NULL;
-    if (force || access(path, F_OK) != 0)
+    struct stat info;
+    if (force || stat(path, &info) != 0 || !S_ISREG(info.st_mode))
         return INK_OK;
-    ink_status status = ink_safetensors_read(path, &file);
+    bool model = ink_safetensors_read(path, &file) == INK_OK && ink_safetensors_find_text(file, text_key);
     ink_safetensors_destroy(&file);
-    if (status)
+    if (!model)
         return ink_fail(INK_ERROR_FILE, "%s: exists and is not a model, so it is not overwritten; choose another name, or use force (--force)", path);
     return INK_OK;
 }
@@ -49,18 +52,33 @@ ink_status ink_model_save(ink_model *model, const char *path, bool force)
     return status;
 }
 
+/* "3x3x1x32" */
+static void write_dims(char *text, size_t size, const size_t *dims, int rank)
+{
+    size_t used = 0;
+    snprintf(text, size, "one value");
+    for (int d = 0; d < rank && used < size; d++)
+        used += (size_t)snprintf(text + used, size - used, "%s%zu", d ? "x" : "", dims[d]);
+}
+
 /* Copies a tensor of the file into the model, if its shape is the model's. */
 static ink_status load_tensor(const struct ink_safetensors *file, const struct ink_tensor *tensor, const char *path)
 {
     const struct ink_safetensors_tensor *found = ink_safetensors_find(file, tensor->name);
+    size_t dims[4] = {0};
     if (!found)
         return ink_fail(INK_ERROR_FORMAT, "%s: tensor '%s' is missing; the model's text asks for it", path, tensor->name);
     bool same = found->rank == tensor->rank;
-    for (int d = 0; d < tensor->rank && same; d++)
-        same = found->dims[d] == (size_t)tensor->dims[d];
-    if (!same)
-        return ink_fail(INK_ERROR_FORMAT, "%s: tensor '%s' has %zu values in %d dimensions, and the model's text asks for %zu in %d", path,
-                        tensor->name, found->count, found->rank, tensor->count, tensor->rank);
+    for (int d = 0; d < tensor->rank; d++) {
+        dims[d] = (size_t)tensor->dims[d];
+        same = same && found->dims[d] == dims[d];
+    }
+    if (!same) {
+        char have[192], want[96];
+        write_dims(have, sizeof have, found->dims, found->rank);
+        write_dims(want, sizeof want, dims, tensor->rank);
+        return ink_fail(INK_ERROR_FORMAT, "%s: tensor '%s' is %s, and the model's text asks for %s", path, tensor->name, have, want);
+    }
     return ink_safetensors_floats(file, found, tensor->data);
 }
 

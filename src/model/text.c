@@ -55,19 +55,24 @@ static bool read_float(const char *word, float *value)
 static bool read_padding(const char *word, struct ink_layer *layer)
 {
     int *pads[4] = {&layer->pad_top, &layer->pad_bottom, &layer->pad_left, &layer->pad_right}, count = 0;
-    char copy[64];
     if (strcmp(word, "same") == 0 || strcmp(word, "valid") == 0) {
         layer->padding = *word == 's' ? INK_SAME : INK_VALID;
         return true;
     }
-    if (strlen(word) >= sizeof copy)
-        return false;
-    strcpy(copy, word);
     layer->padding = INK_EXPLICIT;
-    char *rest = copy;
-    for (char *part = strtok_r(copy, ",", &rest); part; part = strtok_r(NULL, ",", &rest), count++)
-        if (count == 4 || !read_int(part, pads[count]))
+    for (const char *at = word;; at++) {
+        char part[16];
+        size_t length = strcspn(at, ",");
+        if (count == 4 || length >= sizeof part)
             return false;
+        memcpy(part, at, length);
+        part[length] = 0;
+        if (!read_int(part, pads[count++]))
+            return false;
+        at += length;
+        if (!*at)
+            break;
+    }
     for (int i = 1; i < 4 && count == 1; i++)
         *pads[i] = layer->pad_top;
     return count == 1 || count == 4;
@@ -107,16 +112,43 @@ static bool read_key(const char *key, const char *value, struct ink_layer *layer
     return *value != 0;
 }
 
+/* A word that stands alone; a second one of its kind is refused, as in "dense 64 10" it is not clear what was meant. */
 static bool read_word(const char *word, struct ink_layer *layer)
 {
     for (int a = INK_RELU; a <= INK_SOFTMAX; a++)
-        if (strcmp(word, ink_activation_name((ink_activation)a)) == 0)
-            return layer->activation = (ink_activation)a, true;
+        if (strcmp(word, ink_activation_name((ink_activation)a)) == 0) {
+            bool first = layer->activation == INK_NONE;
+            layer->activation = (ink_activation)a;
+            return first;
+        }
     if (strcmp(layer->op, "dropout") == 0)
-        return read_float(word, &layer->rate);
+        return layer->rate == 0.0f && read_float(word, &layer->rate);
     if (strchr(word, 'x'))
-        return read_pair(word, &layer->filter_height, &layer->filter_width);
-    return read_int(word, &layer->units);
+        return !layer->filter_height && read_pair(word, &layer->filter_height, &layer->filter_width);
+    return !layer->units && read_int(word, &layer->units);
+}
+
+/* "HxWxC". */
+static bool read_shape(const char *word, struct ink_shape *shape)
+{
+    char left[32];
+    const char *cross = strrchr(word, 'x');
+    if (!cross || (size_t)(cross - word) >= sizeof left)
+        return false;
+    memcpy(left, word, (size_t)(cross - word));
+    left[cross - word] = 0;
+    return strchr(left, 'x') && read_pair(left, &shape->height, &shape->width) && read_int(cross + 1, &shape->channels);
+}
+
+/* Makes the model of its first line, which is cut into words in place. */
+static ink_status read_input(char *line, ink_model **model)
+{
+    struct ink_shape shape;
+    char *rest = line, *word = strtok_r(line, " \t\r", &rest), *size = strtok_r(NULL, " \t\r", &rest);
+    if (strcmp(word, "input") != 0 || !size || !read_shape(size, &shape) || strtok_r(NULL, " \t\r", &rest))
+        return ink_fail(INK_ERROR_FORMAT, "a model begins with its input, for example 'input 28x28x1'; found '%.40s%s%.40s'", word,
+                        size ? " " : "", size ? size : "");
+    return ink_model_create(shape, model);
 }
 
 /* Adds the layer of a line, which is cut into words in place. */
@@ -132,14 +164,19 @@ static ink_status read_layer(ink_model *model, char *line)
             return ink_fail(INK_ERROR_FORMAT, "a name without an op");
     }
     layer.op = word;
+    char keys[LINE_BYTES + 1] = " "; /* those read, with blanks around */
     while ((word = strtok_r(NULL, " \t\r", &rest))) {
         char *equals = strchr(word, '=');
         bool good;
         if (equals) {
+            char key[LINE_BYTES + 2];
             *equals = 0;
-            good = read_key(word, equals + 1, &layer);
+            snprintf(key, sizeof key, " %s ", word);
+            if (strstr(keys, key))
+                return ink_fail(INK_ERROR_FORMAT, "'%.40s' is given twice", word);
+            strcat(keys, key + 1);
+            good = read_key(word, equals + 1, &layer); /* names point behind the '=' in the line */
             *equals = '=';
-            /* names were set to point behind the '=', which is good */
         } else {
             good = read_word(word, &layer);
         }
@@ -169,16 +206,7 @@ ink_status ink_model_parse(const char *text, ink_model **out)
         char *start = line + strspn(line, " \t\r");
         if (!*start)
             continue;
-        if (model) {
-            status = read_layer(model, start);
-            continue;
-        }
-        struct ink_shape shape;
-        char behind;
-        if (sscanf(start, "input %dx%dx%d %c", &shape.height, &shape.width, &shape.channels, &behind) != 3)
-            status = ink_fail(INK_ERROR_FORMAT, "a model begins with its input, for example 'input 28x28x1'; found '%.40s'", start);
-        else
-            status = ink_model_create(shape, &model);
+        status = model ? read_layer(model, start) : read_input(start, &model);
     }
     if (status) {
         ink_model_destroy(&model);
@@ -228,6 +256,17 @@ static void write_pair(struct writer *writer, const char *key, int first, int se
     write_text(writer, " %s=%dx%d", key, first, second);
 }
 
+/* In as few digits as give the same float again. */
+static void write_float(struct writer *writer, const char *before, float value)
+{
+    char digits[32];
+    int precision = 1;
+    do
+        snprintf(digits, sizeof digits, "%.*g", precision, (double)value);
+    while (strtof(digits, NULL) != value && precision++ < 9);
+    write_text(writer, "%s%s", before, digits);
+}
+
 static void write_layer(struct writer *writer, const struct ink_model *model, int i)
 {
     const struct ink_node *node = &model->nodes[i];
@@ -242,13 +281,13 @@ static void write_layer(struct writer *writer, const struct ink_model *model, in
     if (fields & INK_FIELD_UNITS)
         write_text(writer, " %d", l->units);
     if (fields & INK_FIELD_RATE)
-        write_text(writer, " %.9g", (double)l->rate);
+        write_float(writer, " ", l->rate);
     if (fields & INK_FIELD_FILTER)
         write_text(writer, " %dx%d", l->filter_height, l->filter_width);
     if (l->activation != INK_NONE)
         write_text(writer, " %s", ink_activation_name(l->activation));
     if (l->activation == INK_LEAKY_RELU)
-        write_text(writer, " slope=%.9g", (double)l->slope);
+        write_float(writer, " slope=", l->slope);
     if (l->input && ink_model_find(model, l->input) != i - 1)
         write_text(writer, " from=%s", l->input);
     if (l->other)
@@ -266,9 +305,9 @@ static void write_layer(struct writer *writer, const struct ink_model *model, in
     if (l->no_bias)
         write_text(writer, " bias=no");
     if (fields & INK_FIELD_MOMENTUM)
-        write_text(writer, " momentum=%.9g", (double)l->momentum);
+        write_float(writer, " momentum=", l->momentum);
     if (fields & INK_FIELD_EPSILON)
-        write_text(writer, " epsilon=%.9g", (double)l->epsilon);
+        write_float(writer, " epsilon=", l->epsilon);
     if (l->initialiser != INK_GLOROT_UNIFORM)
         write_text(writer, " init=%s", initialisers[l->initialiser]);
     write_text(writer, "\n");

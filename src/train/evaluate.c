@@ -4,7 +4,14 @@
 #include "data/dataset.h"
 #include "train/feed.h"
 
-enum { USUAL_BATCH = 128 };
+enum { USUAL_BATCH = 128, LARGEST_BATCH = 1 << 20 };
+
+static ink_status check_batch(int batch)
+{
+    if (batch < 0 || batch > LARGEST_BATCH)
+        return ink_fail(INK_ERROR_ARGUMENT, "batch is %d; it must be 1 to %d, or 0 for %d", batch, LARGEST_BATCH, USUAL_BATCH);
+    return INK_OK;
+}
 
 ink_status ink_evaluate(ink_model *model, ink_device *device, const ink_dataset *dataset, const struct ink_evaluate_options *options,
                         float *probabilities, struct ink_metrics *metrics)
@@ -15,9 +22,10 @@ ink_status ink_evaluate(ink_model *model, ink_device *device, const ink_dataset 
     struct ink_plan_options how = {.batch = options && options->batch ? options->batch : USUAL_BATCH, .classes = dataset->classes,
                                    .probabilities = probabilities != NULL, .algorithms = options ? options->algorithms : NULL};
     int columns = probabilities ? ink_model_output(model).channels : 0;
-    if (how.batch < 1)
-        return ink_fail(INK_ERROR_ARGUMENT, "batch is %d; it must be at least 1", how.batch);
+    INK_TRY(check_batch(how.batch));
     INK_TRY(ink_feed_check(model, dataset->shape));
+    if ((size_t)how.batch > dataset->count)
+        how.batch = (int)dataset->count;
     ink_status status = ink_plan_create(device, model, &how, &plan);
     if (!status)
         status = ink_feed_load(device, dataset, columns, &feed);
@@ -43,8 +51,7 @@ struct ink_predictor {
 ink_status ink_predictor_create(ink_model *model, ink_device *device, int batch, ink_predictor **out)
 {
     struct ink_shape output = ink_model_output(model);
-    if (batch < 0)
-        return ink_fail(INK_ERROR_ARGUMENT, "batch is %d; it must be at least 1, or 0 for the usual", batch);
+    INK_TRY(check_batch(batch));
     struct ink_predictor *predictor = calloc(1, sizeof *predictor);
     if (!predictor)
         return ink_fail_memory(sizeof *predictor);

@@ -69,17 +69,19 @@ static ink_status fill_defaults(const struct ink_train_options *given, struct in
     return INK_OK;
 }
 
-/* Waits until at most so many steps are in flight. */
+/* Waits until at most so many steps are in flight; gives the first failure. */
 static ink_status settle(struct trainer *t, size_t most)
 {
+    ink_status status = INK_OK;
     while (t->enqueued - t->finished > most) {
         cl_event *event = &t->in_flight[t->finished % MOST_IN_FLIGHT];
         cl_int code = clWaitForEvents(1, event);
         clReleaseEvent(*event);
         t->finished++;
-        INK_TRY(ink_cl_check(t->feed.device, code, "clWaitForEvents", "training step"));
+        if (!status)
+            status = ink_cl_check(t->feed.device, code, "clWaitForEvents", "training step");
     }
-    return INK_OK;
+    return status;
 }
 
 static ink_status enqueue_step(struct trainer *t, size_t start, int n)
@@ -109,8 +111,9 @@ static ink_status show(struct trainer *t)
     t->progress.seen = end;
     t->progress.loss = metrics.loss;
     t->progress.accuracy = metrics.accuracy;
-    t->progress.seconds = now() - t->began;
     t->shown = now();
+    if (!t->progress.epoch_end)
+        t->progress.seconds = t->shown - t->began;
     if (t->options->progress && !t->options->progress(&t->progress, t->options->user))
         t->stopped = true;
     return INK_OK;
@@ -153,8 +156,8 @@ static ink_status run_epoch(struct trainer *t, ink_model *model, int epoch, stru
     }
     if (t->stopped)
         return INK_OK;
+    t->progress.seconds = now() - t->began;
     if (t->test) {
-        t->progress.seconds = now() - t->began;
         INK_TRY(ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->options->batch, metrics));
         t->progress.test_loss = metrics->loss;
         t->progress.test_accuracy = metrics->accuracy;
