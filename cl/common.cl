@@ -15,7 +15,9 @@
 #define NAME(base) CAT(CAT(base, _), INSTANCE)
 #define KERNEL(base) __kernel void NAME(base)
 #define SOLO_KERNEL(base) __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(base)
-#define ITEMS_KERNEL(base) __kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1))) void NAME(base)
+#define ITEMS_KERNEL(base) CAT(ITEMS_KERNEL_, LOCAL)(base)
+#define ITEMS_KERNEL_1(base) SOLO_KERNEL(base)
+#define ITEMS_KERNEL_64(base) KERNEL(base) /* the host may have to make groups smaller */
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("nounroll")
 

@@ -149,7 +149,8 @@ ink_status ink_devices_select(struct ink_listed *listed, size_t count, const cha
     if (best == count) {
         if (count == 0)
             return ink_fail(INK_ERROR_NO_DEVICE, "this machine has no OpenCL device; install a driver for its GPU, or PoCL to use the CPU "
-                                                 "(Debian and Ubuntu: pocl-opencl-icd; Fedora, Arch and Homebrew: pocl)");
+                                                 "(Debian and Ubuntu: pocl-opencl-icd; Fedora, Arch and Homebrew: pocl). PoCL also hides its "
+                                                 "device when it cannot write to its cache folder, ~/.cache/pocl or $POCL_CACHE_DIR");
         if (unusable)
             return ink_fail(INK_ERROR_NO_DEVICE, "no usable OpenCL device%s%s%s; '%s' is not: %s", *selector ? " fits '" : "", selector,
                             *selector ? "'" : "", unusable->name, unusable->why);

@@ -161,8 +161,13 @@ ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program)
         for (int d = 0; d < 3; d++)
             group *= launch->range[d].local ? launch->range[d].local : 1;
         code = clGetKernelWorkGroupInfo(bound->kernels[i], bound->device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof limit, &limit, NULL);
+        while (code == CL_SUCCESS && launch->items_per_item && launch->range[0].local > limit && limit) {
+            launch->range[0].local /= 2;
+            launch->range[0].items_per_group = launch->items_per_item * launch->range[0].local;
+            group = launch->range[0].local;
+        }
         if (code == CL_SUCCESS && group > limit)
-            return ink_fail(INK_ERROR_UNSUPPORTED, "%s: the kernel needs work-groups of %zu, and %s allows it %zu", launch->label, group,
+            return bound->allowed_group = limit, ink_fail(INK_ERROR_UNSUPPORTED, "%s: the kernel needs work-groups of %zu, and %s allows it %zu", launch->label, group,
                             bound->device->info.name, limit);
         for (int a = 0; a < launch->argument_count; a++) {
             const struct ink_argument *argument = &launch->arguments[a];

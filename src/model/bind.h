@@ -5,13 +5,12 @@
 
 #include "ops/launch.h"
 
-/* A list of launches on its way to the device, and there. Zero it, set the first four, then call in this order:
+/* A list of launches on its way to the device, and there. Zero it, set the first three, then call in this order:
  * ink_bound_place, ink_program_text on all lists together, a build, ink_bound_kernels, ink_bound_arguments. */
 struct ink_bound {
     struct ink_device *device;
     struct ink_launches *list;
     int batch;
-    int vector_width;
     size_t *offsets;          /* of each value in its storage, bytes */
     size_t arena_bytes;
     int *instances;           /* of each launch in the program text */
@@ -20,6 +19,7 @@ struct ink_bound {
     bool *owned;              /* buffers that this list made */
     cl_int scalars[INK_SCALARS]; /* bits last set */
     bool set[INK_SCALARS];
+    size_t allowed_group;     /* work-items the device allows a kernel that asks for more; 0: all fit */
 };
 
 /* Places the arena's values by their lives. */
@@ -28,7 +28,8 @@ ink_status ink_bound_place(struct ink_bound *bound);
 /* One program of all lists: common.cl, then each source once for every different set of defines. *text: free(). */
 ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width, char **text);
 
-/* Makes the kernel objects, checking each against the limits of the device. */
+/* Makes the kernel objects. What the device allows a kernel is known only now: launches of independent items get smaller
+ * work-groups if they must; any other that does not fit is INK_ERROR_UNSUPPORTED, with allowed_group set. */
 ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program);
 
 /* Binds every value of a storage to a buffer: values with an offset get sub-buffers of it. */

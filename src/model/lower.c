@@ -13,6 +13,7 @@
  */
 #include "model/lower.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,6 +290,19 @@ static void start(struct lowering *l)
     count_consumers(l);
 }
 
+/* Kernels count the values of a batch in an int. */
+static ink_status check_size(const struct ink_model *model, int batch)
+{
+    size_t largest = ink_shape_count(model->input);
+    for (int i = 0; i < model->count; i++)
+        if (ink_shape_count(model->nodes[i].out) > largest)
+            largest = ink_shape_count(model->nodes[i].out);
+    if (largest * (size_t)batch > INT_MAX)
+        return ink_fail(INK_ERROR_UNSUPPORTED, "a batch of %d is too large: a layer has %zu values a sample, and %d is the most in a batch; use a batch of at most %zu",
+                        batch, largest, INT_MAX, INT_MAX / largest);
+    return INK_OK;
+}
+
 ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *how, struct ink_launches *list, struct ink_lowered *lowered)
 {
     if (!model->count)
@@ -297,6 +311,11 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     if (!l.work)
         return ink_fail_memory((size_t)model->count * sizeof(struct work));
     start(&l);
+    ink_status status = check_size(model, how->batch);
+    if (status) {
+        free(l.work);
+        return status;
+    }
     fold_activations(&l);
     drop_softmax(&l);
 
@@ -305,7 +324,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     l.input = ink_value_create(list, "input", ink_shape_count(model->input) * sizeof(float), 0);
     lowered->input = l.input;
     ink_emit_gather(list, &gather, images, order, l.input, ink_shape_count(model->input));
-    ink_status status = forward(&l);
+    status = forward(&l);
     if (!status)
         status = loss(&l, order, lowered);
     if (!status && how->training)

@@ -249,7 +249,7 @@ static ink_status add_node(ink_model *model, const struct ink_layer *layer)
     return INK_OK;
 }
 
-static void remove_last(struct ink_model *model)
+static void remove_last(ink_model *model)
 {
     struct ink_node *node = &model->nodes[--model->count];
     model->trained_count -= node->trained_count;

@@ -78,6 +78,59 @@ static ink_status build(struct ink_plan *plan, const struct ink_lowering *how)
     return status;
 }
 
+/* Frees what prepare() made. */
+static void discard(struct ink_plan *plan)
+{
+    for (int b = plan->first; b <= plan->last; b++) {
+        ink_bound_free(&plan->bound[b]);
+        ink_launches_free(&plan->lists[b]);
+    }
+    if (plan->program)
+        clReleaseProgram(plan->program);
+    plan->program = NULL;
+    plan->arena_bytes = 0;
+}
+
+/* Lowers, places and builds all sections. */
+static ink_status prepare(struct ink_plan *plan, const struct ink_model *model, struct ink_lowering *how)
+{
+    for (int b = plan->first; b <= plan->last; b++) {
+        how->training = b == INK_SECTION_TRAIN;
+        plan->bound[b] = (struct ink_bound){.device = plan->device, .list = &plan->lists[b], .batch = how->batch};
+        INK_TRY(ink_lower(model, how, &plan->lists[b], &plan->lowered[b]));
+        INK_TRY(ink_bound_place(&plan->bound[b]));
+        if (plan->bound[b].arena_bytes > plan->arena_bytes)
+            plan->arena_bytes = plan->bound[b].arena_bytes;
+    }
+    return build(plan, how);
+}
+
+/* Prepares within what the device allows. What it allows a kernel is known only once that is built: kernels that ask for
+ * too much are made smaller, and kernels in GPU style that still do not build or fit give way to those in CPU style,
+ * which run anywhere. */
+static ink_status prepare_to_fit(struct ink_plan *plan, const struct ink_model *model, struct ink_lowering *how)
+{
+    struct ink_device limited = *plan->device;
+    how->device = &limited;
+    for (;;) {
+        ink_status status = prepare(plan, model, how);
+        if (!status || how->style != INK_STYLE_GPU || (status != INK_ERROR_UNSUPPORTED && status != INK_ERROR_BUILD))
+            return status;
+        size_t allowed = 0;
+        for (int b = plan->first; b <= plan->last; b++)
+            if (plan->bound[b].allowed_group)
+                allowed = plan->bound[b].allowed_group;
+        discard(plan);
+        if (status == INK_ERROR_UNSUPPORTED && allowed && allowed < limited.info.max_work_group) {
+            ink_log(INK_LOG_INFO, "%s; trying work-groups of %zu", ink_last_error(), allowed);
+            limited.info.max_work_group = allowed;
+        } else {
+            ink_log(INK_LOG_WARNING, "%s; using the kernels in CPU style, which are slow on a GPU", ink_last_error());
+            how->style = INK_STYLE_CPU;
+        }
+    }
+}
+
 ink_status ink_plan_create(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan **out)
 {
     INK_TRY(ink_check_algorithms(options->algorithms));
@@ -87,27 +140,16 @@ ink_status ink_plan_create(struct ink_device *device, const struct ink_model *mo
     plan->device = device;
     plan->first = options->training ? INK_SECTION_TRAIN : INK_SECTION_EVALUATE;
     plan->last = INK_SECTION_EVALUATE;
+    ink_status status = lay_out(plan, model);
     struct ink_lowering how = {
-        .device = device, .style = options->style ? options->style : device->style,
+        .style = options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
         .batch = options->batch, .classes = options->classes, .probabilities = options->probabilities,
-        .algorithms = options->algorithms, .options = options->train,
+        .algorithms = options->algorithms, .options = options->train, .parameter_offsets = plan->parameter_offsets,
+        .state_offsets = plan->state_offsets, .parameter_floats = plan->parameter_floats,
     };
-    ink_status status = lay_out(plan, model);
-    how.parameter_offsets = plan->parameter_offsets;
-    how.state_offsets = plan->state_offsets;
-    how.parameter_floats = plan->parameter_floats;
-    for (int b = plan->first; b <= plan->last && !status; b++) {
-        how.training = b == INK_SECTION_TRAIN;
-        plan->bound[b] = (struct ink_bound){.device = device, .list = &plan->lists[b], .batch = options->batch};
-        status = ink_lower(model, &how, &plan->lists[b], &plan->lowered[b]);
-        if (!status)
-            status = ink_bound_place(&plan->bound[b]);
-        if (plan->bound[b].arena_bytes > plan->arena_bytes)
-            plan->arena_bytes = plan->bound[b].arena_bytes;
-    }
     if (!status)
-        status = build(plan, &how);
+        status = prepare_to_fit(plan, model, &how);
     if (!status)
         status = create_storage(plan, options->training);
     if (!status)
@@ -125,17 +167,12 @@ void ink_plan_destroy(struct ink_plan **out)
         return;
     struct ink_plan *plan = *out;
     clFinish(plan->device->queue);
-    for (int b = plan->first; b <= plan->last; b++) {
-        ink_bound_free(&plan->bound[b]);
-        ink_launches_free(&plan->lists[b]);
-    }
+    discard(plan);
     for (int s = INK_PARAMETERS; s <= INK_MOMENT2; s++)
         if (plan->storage[s])
             clReleaseMemObject(plan->storage[s]);
     if (plan->arena)
         clReleaseMemObject(plan->arena);
-    if (plan->program)
-        clReleaseProgram(plan->program);
     free(plan->parameter_offsets);
     free(plan);
     *out = NULL;

@@ -157,4 +157,5 @@ void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum 
     ink_define_int(list, launch, "ITEMS", (long)items);
     ink_define_int(list, launch, "LOCAL", (long)local);
     launch->range[0] = (struct ink_range){sample_items, fixed_items, items * local, local};
+    launch->items_per_item = items;
 }
