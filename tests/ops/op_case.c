@@ -212,7 +212,7 @@ static void each_way(const struct op_case *op_case, enum ink_pass pass, void (*v
                     continue;
                 if (a->style == INK_STYLE_GPU && width != 4)
                     continue;
-                if (a->on_request && width != (style == INK_STYLE_CPU ? 16 : 4))
+                if (a->on_request && (style != INK_STYLE_GPU || width != 4))
                     continue;
                 const struct ink_node *node = op_case_node(op_case);
                 struct ink_call call = {.node = node, .device = test_device(), .style = style, .vector_width = width,

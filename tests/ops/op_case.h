@@ -1,7 +1,7 @@
 /* Runs one pass of one op alone on a device, by one algorithm, and hands back what it wrote: the ground on which every
  * op is held against tests/reference.h. Each case is run for every algorithm of the pass that applies, in CPU and GPU
  * style, at vector widths of 4, 8 and 16 (those of GPU style, which is scalar, at 4 only; those that are taken on request
- * only once a style), and with a short batch. */
+ * once), and with a short batch. */
 #ifndef INK_TESTS_OP_CASE_H
 #define INK_TESTS_OP_CASE_H
 
