@@ -146,6 +146,30 @@ ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width
     return writer.status;
 }
 
+/* Holds the work-group of a launch against what the device allows the kernel. */
+static ink_status fit_group(struct ink_bound *bound, struct ink_launch *launch, cl_kernel kernel)
+{
+    size_t group = 1, limit = 0, required[3] = {0};
+    for (int d = 0; d < 3; d++)
+        group *= launch->range[d].local ? launch->range[d].local : 1;
+    /* a size that the source requires was accepted by the build, whatever some drivers then say of it */
+    clGetKernelWorkGroupInfo(kernel, bound->device->id, CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof required, required, NULL);
+    if (required[0] * required[1] * required[2] == group)
+        return INK_OK;
+    if (clGetKernelWorkGroupInfo(kernel, bound->device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof limit, &limit, NULL) != CL_SUCCESS || !limit)
+        return INK_OK;
+    while (launch->items_per_item && launch->range[0].local > limit) {
+        launch->range[0].local /= 2;
+        launch->range[0].items_per_group = launch->items_per_item * launch->range[0].local;
+        group = launch->range[0].local;
+    }
+    if (group <= limit)
+        return INK_OK;
+    bound->allowed_group = limit;
+    return ink_fail(INK_ERROR_UNSUPPORTED, "%s: the kernel needs work-groups of %zu, and %s allows it %zu", launch->label, group,
+                    bound->device->info.name, limit);
+}
+
 ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program)
 {
     for (int i = 0; i < bound->list->count; i++) {
@@ -157,18 +181,7 @@ ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program)
         snprintf(name, sizeof name, "%s_%d", launch->kernel, bound->instances[i]);
         bound->kernels[i] = clCreateKernel(program, name, &code);
         INK_TRY(ink_cl_check(bound->device, code, "clCreateKernel", launch->label));
-        size_t group = 1, limit = 0;
-        for (int d = 0; d < 3; d++)
-            group *= launch->range[d].local ? launch->range[d].local : 1;
-        code = clGetKernelWorkGroupInfo(bound->kernels[i], bound->device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof limit, &limit, NULL);
-        while (code == CL_SUCCESS && launch->items_per_item && launch->range[0].local > limit && limit) {
-            launch->range[0].local /= 2;
-            launch->range[0].items_per_group = launch->items_per_item * launch->range[0].local;
-            group = launch->range[0].local;
-        }
-        if (code == CL_SUCCESS && group > limit)
-            return bound->allowed_group = limit, ink_fail(INK_ERROR_UNSUPPORTED, "%s: the kernel needs work-groups of %zu, and %s allows it %zu", launch->label, group,
-                            bound->device->info.name, limit);
+        INK_TRY(fit_group(bound, launch, bound->kernels[i]));
         for (int a = 0; a < launch->argument_count; a++) {
             const struct ink_argument *argument = &launch->arguments[a];
             code = CL_SUCCESS;
