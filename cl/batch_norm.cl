@@ -57,7 +57,7 @@ ITEMS_KERNEL(statistics)(in_t sums, out_t statistics, __global float *restrict s
         STORE_FIRST(inverse, statistics + channels + c, more)
         /* the running variance takes the unbiased estimate, which a single row does not have */
         floatv estimate = rows > 1 ? squares / (float)(rows - 1) : variance;
-        float lane[VW], lane_estimate[VW];
+        LANES lane[VW], lane_estimate[VW];
         TO_LANES(mean, lane);
         TO_LANES(estimate, lane_estimate);
         for (int l = 0; l < min(more, VW); l++) {

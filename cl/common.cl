@@ -20,6 +20,7 @@
 #define ITEMS_KERNEL_64(base) KERNEL(base) /* the host may have to make groups smaller */
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("nounroll")
+#define PLAIN_LOOP _Pragma("clang loop vectorize(disable) unroll(disable)") /* short: not worth a compiler's time */
 
 typedef __global const float *restrict in_t;
 typedef __global float *restrict out_t;
@@ -79,18 +80,19 @@ typedef float2 loose2 __attribute__((aligned(4)));
     }
 #define STORE_PART(v, p, count) CAT(STORE_PART, VW)(v, p, count)
 
-/* A vector's lanes as an array in private memory, and back. */
-#define TO_LANES(v, lanes) CAT(vstore, VW)(v, 0, lanes)
-#define FROM_LANES(lanes) CAT(vload, VW)(0, lanes)
+/* A vector's lanes as an array in private memory, declared LANES lanes[VW], and back. */
+#define LANES __attribute__((aligned(64))) float
+#define TO_LANES(v, lanes) (*(__private floatv *)(lanes) = (v))
+#define FROM_LANES(lanes) (*(__private floatv *)(lanes))
 
 /* Stores the first lanes of v, more of them or all: for the last vector of a row whose length is an argument. */
 #define STORE_FIRST(v, p, more)             \
     if ((more) >= VW)                       \
         STORE(v, p);                        \
     else {                                  \
-        float lane_[VW];                    \
+        LANES lane_[VW];                    \
         TO_LANES(v, lane_);                 \
-        for (int l_ = 0; l_ < (more); l_++) \
+        PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++) \
             (p)[l_] = lane_[l_];            \
     }
 
@@ -119,7 +121,7 @@ typedef float2 loose2 __attribute__((aligned(4)));
 #define STORE_DX(v, i) STORE(DX_FINISH(floatv, v, i, LOAD), dx + (i))
 #define STORE_DX_PART(v, i, count)                                                    \
     if (ACCUMULATE) { /* the lanes behind may be another work-item's: not even read */ \
-        float lane_[VW];                                                              \
+        LANES lane_[VW];                                                              \
         TO_LANES(v, lane_);                                                           \
         UNROLL for (int l_ = 0; l_ < (count); l_++)                                   \
             STORE_DX1(lane_[l_], (i) + l_);                                           \
@@ -131,9 +133,9 @@ typedef float2 loose2 __attribute__((aligned(4)));
     if ((more) >= VW)                       \
         STORE_DX(v, i);                     \
     else {                                  \
-        float lane_[VW];                    \
+        LANES lane_[VW];                    \
         TO_LANES(v, lane_);                 \
-        for (int l_ = 0; l_ < (more); l_++) \
+        PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++) \
             STORE_DX1(lane_[l_], (i) + l_); \
     }
 #define STORE_DX1(v, i) dx[i] = DX_FINISH(float, v, i, LOAD1)

@@ -130,7 +130,7 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, DX_ARGUMENTS)
     __global const float *bias = parameters + KH * KW * SRC_G * DST_C + group * DST_G + c0;
 #endif
     int dst_index = sample * (OH * OW * DST_C) + group * DST_G + c0;
-    for (int row = first; row < last; row += TH) {
+    NO_UNROLL for (int row = first; row < last; row += TH) {
 #if TH == OH
         const int oh = 0;
 #else
@@ -139,11 +139,11 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, DX_ARGUMENTS)
 #if TW == OW
         TILE(0, 0, CLIP);
 #elif !CLIP
-        for (int ow = 0; ow < OW; ow += TW)
+        NO_UNROLL for (int ow = 0; ow < OW; ow += TW)
             TILE(ow, min(ow, OW - TW), 0);
 #else
         TILE(0, 0, 1);
-        for (int ow = TW; ow + TW < OW; ow += TW)
+        NO_UNROLL for (int ow = TW; ow + TW < OW; ow += TW)
             TILE(ow, ow, MIDDLE_CLIP);
         TILE((OW - 1) / TW * TW, OW - TW, 1);
 #endif
@@ -199,8 +199,8 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t partial, int n)
         UNROLL for (int t = 0; t < T; t++)
             acc[t][q] = SPLAT(0.0f);
     }
-    for (int s = first; s < last; s++) {
-        for (int oh = 0; oh < OH; oh++) {
+    NO_UNROLL for (int s = first; s < last; s++) {
+        NO_UNROLL for (int oh = 0; oh < OH; oh++) {
             int ih = oh * STRIDE_H - PAD_H;
             __global const float *row = x + (long)s * (IH * IW * SRC_C) + ih * (IW * SRC_C);
             __global const float *d_row = dy + ((long)s * OH + oh) * (OW * DST_C);
@@ -244,15 +244,15 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t partial, int n)
         low = shift < 0 ? (-shift + STRIDE_W - 1) / STRIDE_W : 0;
         high = IW - 1 - shift < 0 ? 0 : min(OW, (IW - 1 - shift) / STRIDE_W + 1);
     }
-    for (int tile = 0; tile < RUN; tile += T) {
+    NO_UNROLL for (int tile = 0; tile < RUN; tile += T) {
         int t0 = min(tile, RUN - T);
         floatv acc[T][Q];
         UNROLL for (int q = 0; q < Q; q++) {
             UNROLL for (int t = 0; t < T; t++)
                 acc[t][q] = SPLAT(0.0f);
         }
-        for (int s = first; s < last; s++) {
-            for (int oh = 0; oh < OH; oh++) {
+        NO_UNROLL for (int s = first; s < last; s++) {
+            NO_UNROLL for (int oh = 0; oh < OH; oh++) {
                 int ih = oh * STRIDE_H - PAD_H + kh * DILATION_H;
                 if (CLIP && (ih < 0 || ih >= IH))
                     continue;

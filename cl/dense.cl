@@ -13,21 +13,23 @@
  * backward_weights sums over samples; its tile is ROWS inputs by Q vectors of units.
  */
 #define TAIL (UNITS % VW)
-#define IS_PART(c) (TAIL && (c) + VW > UNITS)
+#define IS_PART(c) (TAIL != 0 && (c) + VW > UNITS)
+/* the first unit of the work-item; a constant if there is but one block */
+#define FIRST_UNIT (UNITS > Q * VW ? (int)get_global_id(0) * Q * VW : 0)
 
 #if defined(KERNEL_forward) || defined(KERNEL_backward_data)
-/* Work-item (block of Q vectors, block of ROWS samples). Rows past the last sample repeat it and are not stored. */
+/* Work-item (block of Q vectors, block of ROWS samples). Rows past the last sample repeat it, and store it once more. */
 #ifdef KERNEL_forward
 SOLO_KERNEL(forward)(in_t x, in_t weights, out_t y, int n)
 #else
 SOLO_KERNEL(backward_data)(in_t x, in_t weights, DX_ARGUMENTS, int n)
 #endif
 {
-    int c0 = get_global_id(0) * Q * VW, s0 = get_global_id(1) * ROWS;
+    int c0 = FIRST_UNIT, s0 = get_global_id(1) * ROWS;
     int row[ROWS];
     floatv acc[ROWS][Q];
     UNROLL for (int p = 0; p < ROWS; p++) {
-        row[p] = min(s0 + p, n - 1) * INPUTS;
+        row[p] = min(s0 + p, n - 1);
         UNROLL for (int q = 0; q < Q; q++)
             acc[p][q] = BIAS ? LOAD(weights + INPUTS * UNITS + c0 + q * VW) : SPLAT(0.0f);
     }
@@ -36,28 +38,30 @@ SOLO_KERNEL(backward_data)(in_t x, in_t weights, DX_ARGUMENTS, int n)
         UNROLL for (int q = 0; q < Q; q++)
             w[q] = LOAD(weights + k * UNITS + c0 + q * VW);
         UNROLL for (int p = 0; p < ROWS; p++) {
-            floatv v = SPLAT(x[row[p] + k]);
+            floatv v = SPLAT(x[row[p] * INPUTS + k]);
             UNROLL for (int q = 0; q < Q; q++)
                 acc[p][q] = fma(v, w[q], acc[p][q]);
         }
     }
     UNROLL for (int p = 0; p < ROWS; p++) {
-        if (s0 + p < n) {
-            UNROLL for (int q = 0; q < Q; q++) {
-                int c = c0 + q * VW, i = (s0 + p) * UNITS + c;
-#ifdef KERNEL_forward
-                floatv out = ACTIVATE(acc[p][q]);
-                if (IS_PART(c))
-                    STORE_PART(out, y + i, TAIL)
-                else
-                    STORE(out, y + i);
-#else
-                if (IS_PART(c))
-                    STORE_DX_PART(acc[p][q], i, TAIL)
-                else
-                    STORE_DX(acc[p][q], i);
+#ifdef KERNEL_backward_data
+        if (ACCUMULATE && s0 + p >= n)
+            continue;
 #endif
-            }
+        UNROLL for (int q = 0; q < Q; q++) {
+            int c = c0 + q * VW, i = row[p] * UNITS + c;
+#ifdef KERNEL_forward
+            floatv out = ACTIVATE(acc[p][q]);
+            if (IS_PART(c))
+                STORE_PART(out, y + i, TAIL)
+            else
+                STORE(out, y + i);
+#else
+            if (IS_PART(c))
+                STORE_DX_PART(acc[p][q], i, TAIL)
+            else
+                STORE_DX(acc[p][q], i);
+#endif
         }
     }
 }
@@ -65,10 +69,11 @@ SOLO_KERNEL(backward_data)(in_t x, in_t weights, DX_ARGUMENTS, int n)
 
 #ifdef KERNEL_backward_weights
 /* gradients[k][c] = sum over samples of x[s][k] * dy[s][c]; behind them, gradients of the bias: the sum of dy[s][c].
- * Work-item (block of Q vectors of units, block of ROWS inputs); the block of the first inputs does the bias too. */
+ * Work-item (block of Q vectors of units, block of ROWS inputs); the block of the first inputs does the bias too.
+ * Inputs past the last repeat it, and store it once more. */
 SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t gradients, int n)
 {
-    int c0 = get_global_id(0) * Q * VW, k0 = get_global_id(1) * ROWS;
+    int c0 = FIRST_UNIT, k0 = get_global_id(1) * ROWS;
     int column[ROWS];
     floatv acc[ROWS][Q], bias[Q];
     UNROLL for (int p = 0; p < ROWS; p++) {
@@ -87,14 +92,12 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t gradients, int n)
         }
     }
     UNROLL for (int p = 0; p < ROWS; p++) {
-        if (k0 + p < INPUTS) {
-            UNROLL for (int q = 0; q < Q; q++) {
-                int c = c0 + q * VW;
-                if (IS_PART(c))
-                    STORE_PART(acc[p][q], gradients + (k0 + p) * UNITS + c, TAIL)
-                else
-                    STORE(acc[p][q], gradients + (k0 + p) * UNITS + c);
-            }
+        UNROLL for (int q = 0; q < Q; q++) {
+            int c = c0 + q * VW;
+            if (IS_PART(c))
+                STORE_PART(acc[p][q], gradients + column[p] * UNITS + c, TAIL)
+            else
+                STORE(acc[p][q], gradients + column[p] * UNITS + c);
         }
     }
     if (BIAS && k0 == 0) {
@@ -116,3 +119,4 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t gradients, int n)
 #endif
 #undef TAIL
 #undef IS_PART
+#undef FIRST_UNIT

@@ -18,7 +18,7 @@ ITEMS_KERNEL(forward)(in_t x, out_t y, int count, float rate, float scale, uint 
             UNROLL for (int q = 0; q < 4; q++)
                 STORE(DROPPED(LOAD(x + at + q * VW), q), y + at + q * VW);
         } else {
-            float lane[4 * VW];
+            LANES lane[4 * VW];
             UNROLL for (int q = 0; q < 4; q++)
                 TO_LANES(DROPPED(SPLAT(1.0f), q), lane + q * VW);
             for (int l = 0; l < total - at; l++)
@@ -43,7 +43,7 @@ ITEMS_KERNEL(backward_data)(in_t dy, DX_ARGUMENTS, int count, float rate, float 
                 STORE_DX(g, at + q * VW);
             }
         } else {
-            float lane[4 * VW];
+            LANES lane[4 * VW];
             UNROLL for (int q = 0; q < 4; q++)
                 TO_LANES(DROPPED(SPLAT(1.0f), q), lane + q * VW);
             for (int l = 0; l < total - at; l++) {

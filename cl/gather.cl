@@ -1,7 +1,12 @@
 /* A batch from the data set: x[s][i] = images[order[start + s]][i] / 255. Work-item (BLOCK values of a sample, sample s);
  * BLOCK is 1 or a multiple of VW. */
 #ifdef KERNEL_gather
-KERNEL(gather)(__global const uchar *images, __global const uint *order, out_t x, int count, int start)
+#if BLOCK > 1
+SOLO_KERNEL(gather)
+#else
+KERNEL(gather)
+#endif
+(__global const uchar *images, __global const uint *order, out_t x, int count, int start)
 {
     int s = get_global_id(1), i = get_global_id(0) * BLOCK, end = min(i + BLOCK, count);
     __global const uchar *from = images + (ulong)order[start + s] * count;

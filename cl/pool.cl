@@ -36,7 +36,7 @@
         else {                                                    \
             INDEX lane_[VW];                                      \
             CAT(vstore, VW)(places_, 0, lane_);                   \
-            for (int l_ = 0; l_ < (more); l_++)                   \
+            PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++)        \
                 (p)[l_] = lane_[l_];                              \
         }                                                         \
     }

@@ -9,15 +9,15 @@ SOLO_KERNEL(transpose)(in_t in, out_t out, int rows, int columns)
     __global const float *from = in + ((long)m * rows + r) * columns;
     __global float *to = out + (long)m * rows * columns + r;
     if (r + VW <= rows) {
-        for (int c = 0; c < columns; c++) {
-            float lane[VW];
+        PLAIN_LOOP for (int c = 0; c < columns; c++) {
+            LANES lane[VW];
             UNROLL for (int l = 0; l < VW; l++)
                 lane[l] = from[l * columns + c];
             STORE(FROM_LANES(lane), to + (long)c * rows);
         }
     } else {
-        for (int c = 0; c < columns; c++)
-            for (int l = 0; l < rows - r; l++)
+        PLAIN_LOOP for (int c = 0; c < columns; c++)
+            PLAIN_LOOP for (int l = 0; l < rows - r; l++)
                 to[(long)c * rows + l] = from[l * columns + c];
     }
 }
@@ -36,9 +36,9 @@ ITEMS_KERNEL(reduce)(in_t in, out_t out, int count, int samples, int n)
         if (i + VW <= count)
             STORE(sum, out + i);
         else
-            for (int l = 0; l < count - i; l++) {
+            PLAIN_LOOP for (int l = 0; l < count - i; l++) {
                 float one = in[i + l];
-                for (int p = 1; p < parts; p++)
+                PLAIN_LOOP for (int p = 1; p < parts; p++)
                     one += in[(long)p * count + i + l];
                 out[i + l] = one;
             }

@@ -170,7 +170,7 @@ void ink_pick_tile(const struct ink_call *call, int rows, int vectors, struct in
     int registers = call->vector_width == 16 ? 32 : 16;
     double best = 0;
     for (int q = 1; q <= 4; q++)
-        for (int r = 1; r <= rows && r * q + q + 1 <= registers && vectors % q == 0; r++) {
+        for (int r = 1; r <= rows && r <= 16 && r * q + q + 1 <= registers && vectors % q == 0; r++) {
             int steps = (rows + r - 1) / r;
             double score = tile_efficiency(r, q) * rows / (steps * r) + 1e-4 * r * q;
             if (score > best) {
