@@ -6,39 +6,16 @@
 #include <string.h>
 
 #include "util/file.h"
+#include "util/text.h"
 
 enum { MAX_INCLUDED = 32, MAX_SOURCE = 1 << 20 };
 
-/* A growing text, and the files already in it. */
-struct text {
-    char *bytes;
-    size_t used, room;
+/* What is loaded, and the files already in it. */
+struct whole {
+    struct ink_text text;
     const char *included[MAX_INCLUDED];
     int included_count;
 };
-
-static ink_status append(struct text *text, const char *bytes, size_t count)
-{
-    if (text->used + count + 1 > text->room) {
-        size_t room = (text->used + count + 1) * 2;
-        char *larger = realloc(text->bytes, room);
-        if (!larger)
-            return ink_fail_memory(room);
-        text->bytes = larger;
-        text->room = room;
-    }
-    memcpy(text->bytes + text->used, bytes, count);
-    text->used += count;
-    text->bytes[text->used] = 0;
-    return INK_OK;
-}
-
-static ink_status append_line_directive(struct text *text, int line, const char *name)
-{
-    char directive[160];
-    int length = snprintf(directive, sizeof directive, "#line %d \"%s\"\n", line, name);
-    return append(text, directive, (size_t)length);
-}
 
 /* The text of one file; *owned is to be freed, NULL for an embedded one. */
 static ink_status read_source(const char *name, const char **content, char **owned)
@@ -84,58 +61,57 @@ static bool read_include(const char *line, char name[64])
     return true;
 }
 
-/* Notes a file as included; the text keeps a copy of its name. */
-static ink_status note(struct text *text, const char *name)
+/* Notes a file as included; whole keeps a copy of its name. */
+static ink_status note(struct whole *whole, const char *name)
 {
-    if (text->included_count == MAX_INCLUDED)
+    if (whole->included_count == MAX_INCLUDED)
         return ink_fail(INK_ERROR_FORMAT, "more than %d files included", MAX_INCLUDED);
     char *copy = strdup(name);
     if (!copy)
         return ink_fail_memory(strlen(name) + 1);
-    text->included[text->included_count++] = copy;
+    whole->included[whole->included_count++] = copy;
     return INK_OK;
 }
 
-static ink_status append_source(struct text *text, const char *name)
+static ink_status append_source(struct whole *whole, const char *name)
 {
+    struct ink_text *text = &whole->text;
     const char *content;
     char *owned;
     INK_TRY(read_source(name, &content, &owned));
-    ink_status status = note(text, name);
-    if (!status)
-        status = append_line_directive(text, 1, name);
+    ink_status status = note(whole, name);
+    ink_text_add(text, "#line 1 \"%s\"\n", name);
     int line = 1;
     for (const char *at = content, *next; *at && !status; at = next, line++) {
         const char *end = strchr(at, '\n');
         next = end ? end + 1 : at + strlen(at);
         char inner[64];
         if (!read_include(at, inner)) {
-            status = append(text, at, (size_t)(next - at));
+            ink_text_bytes(text, at, (size_t)(next - at));
             continue;
         }
         bool seen = false;
-        for (int i = 0; i < text->included_count; i++)
-            seen |= strcmp(text->included[i], inner) == 0;
-        if (!seen && (status = append_source(text, inner)))
+        for (int i = 0; i < whole->included_count; i++)
+            seen |= strcmp(whole->included[i], inner) == 0;
+        if (!seen && (status = append_source(whole, inner)))
             ink_fail_in(status, "included from %s:%d", name, line);
-        if (!status)
-            status = append_line_directive(text, line + 1, name);
+        ink_text_add(text, "#line %d \"%s\"\n", line + 1, name);
     }
     free(owned);
-    if (!status && text->used && text->bytes[text->used - 1] != '\n')
-        status = append(text, "\n", 1);
-    return status;
+    if (text->used && text->bytes[text->used - 1] != '\n')
+        ink_text_bytes(text, "\n", 1);
+    return status ? status : text->status;
 }
 
 ink_status ink_source_load(const char *name, char **text)
 {
-    struct text whole = {0};
+    struct whole whole = {0};
     ink_status status = append_source(&whole, name);
     for (int i = 0; i < whole.included_count; i++)
         free((char *)whole.included[i]);
     if (status)
-        free(whole.bytes);
+        free(whole.text.bytes);
     else
-        *text = whole.bytes;
+        status = ink_text_take(&whole.text, text, NULL);
     return status;
 }

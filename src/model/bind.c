@@ -1,13 +1,13 @@
 /* Placing values, writing the program text, and binding arguments; see bind.h. */
 #include "model/bind.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "device/source.h"
 #include "tensor/arena.h"
+#include "util/text.h"
 
 ink_status ink_bound_place(struct ink_bound *bound)
 {
@@ -46,52 +46,15 @@ ink_status ink_bound_place(struct ink_bound *bound)
     return status;
 }
 
-/* A growing text; the first failure stays. */
-struct writer {
-    char *bytes;
-    size_t used, room;
-    ink_status status;
-};
-
-static void write_bytes(struct writer *writer, const char *bytes, size_t count)
-{
-    if (!writer->status && writer->used + count + 1 > writer->room) {
-        size_t room = 2 * (writer->used + count + 1);
-        char *larger = realloc(writer->bytes, room);
-        if (larger) {
-            writer->bytes = larger;
-            writer->room = room;
-        } else {
-            writer->status = ink_fail_memory(room);
-        }
-    }
-    if (writer->status)
-        return;
-    memcpy(writer->bytes + writer->used, bytes, count);
-    writer->used += count;
-    writer->bytes[writer->used] = 0;
-}
-
-static void write_text(struct writer *writer, const char *format, ...) INK_PRINTF(2, 3);
-static void write_text(struct writer *writer, const char *format, ...)
-{
-    char line[256];
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    write_bytes(writer, line, (size_t)length);
-}
-
-static void write_source(struct writer *writer, const char *name)
+static void write_source(struct ink_text *text, const char *name)
 {
     char *source;
-    if (writer->status)
+    if (text->status)
         return;
-    writer->status = ink_source_load(name, &source);
-    if (writer->status)
+    text->status = ink_source_load(name, &source);
+    if (text->status)
         return;
-    write_bytes(writer, source, strlen(source));
+    ink_text_bytes(text, source, strlen(source));
     free(source);
 }
 
@@ -116,12 +79,12 @@ static int find_instance(const struct ink_bound *bound, int last_list, int last_
     return -1;
 }
 
-ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width, char **text)
+ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width, char **out)
 {
-    struct writer writer = {0};
+    struct ink_text text = {0};
     int instances = 0;
-    write_text(&writer, "#define VW %d\n#define LOOSE %d\n", vector_width, bound->device->style == INK_STYLE_CPU);
-    write_source(&writer, "common.cl");
+    ink_text_add(&text, "#define VW %d\n#define LOOSE %d\n", vector_width, bound->device->style == INK_STYLE_CPU);
+    write_source(&text, "common.cl");
     for (int b = 0; b < count; b++)
         for (int i = 0; i < bound[b].list->count; i++) {
             const struct ink_launch *launch = &bound[b].list->launches[i];
@@ -131,19 +94,15 @@ ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width
             bound[b].instances[i] = found >= 0 ? found : instances;
             if (found >= 0)
                 continue;
-            write_text(&writer, "#undef INSTANCE\n#define INSTANCE %d\n#define KERNEL_%s\n", instances++, launch->kernel);
+            ink_text_add(&text, "#undef INSTANCE\n#define INSTANCE %d\n#define KERNEL_%s\n", instances++, launch->kernel);
             for (int d = 0; d < launch->define_count; d++)
-                write_text(&writer, "#undef %s\n#define %s %s\n", launch->defines[d].name, launch->defines[d].name, launch->defines[d].text);
-            write_source(&writer, launch->source);
-            write_text(&writer, "#undef KERNEL_%s\n", launch->kernel);
+                ink_text_add(&text, "#undef %s\n#define %s %s\n", launch->defines[d].name, launch->defines[d].name, launch->defines[d].text);
+            write_source(&text, launch->source);
+            ink_text_add(&text, "#undef KERNEL_%s\n", launch->kernel);
             for (int d = 0; d < launch->define_count; d++)
-                write_text(&writer, "#undef %s\n", launch->defines[d].name);
+                ink_text_add(&text, "#undef %s\n", launch->defines[d].name);
         }
-    if (writer.status)
-        free(writer.bytes);
-    else
-        *text = writer.bytes;
-    return writer.status;
+    return ink_text_take(&text, out, NULL);
 }
 
 /* Holds the work-group of a launch against what the device allows the kernel. */

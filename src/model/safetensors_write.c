@@ -5,43 +5,11 @@
 #include <string.h>
 
 #include "model/safetensors.h"
+#include "util/text.h"
 
-/* A text that grows; out of memory once, it stays so and is noticed at the end. */
-struct text {
-    char *bytes;
-    size_t used, room;
-    bool failed;
-};
-
-static void put_bytes(struct text *text, const char *bytes, size_t size)
+static void put_quoted(struct ink_text *text, const char *string)
 {
-    if (!text->failed && size > text->room - text->used) {
-        size_t room = (text->room + size) * 2;
-        char *larger = realloc(text->bytes, room);
-        text->failed = !larger;
-        if (larger) {
-            text->bytes = larger;
-            text->room = room;
-        }
-    }
-    if (text->failed)
-        return;
-    memcpy(text->bytes + text->used, bytes, size);
-    text->used += size;
-}
-
-static void put(struct text *text, const char *string) { put_bytes(text, string, strlen(string)); }
-
-static void put_number(struct text *text, uint64_t number)
-{
-    char digits[24];
-    snprintf(digits, sizeof digits, "%" PRIu64, number);
-    put(text, digits);
-}
-
-static void put_quoted(struct text *text, const char *string)
-{
-    put(text, "\"");
+    ink_text_add(text, "\"");
     for (; *string; string++) {
         unsigned char byte = (unsigned char)*string;
         char escape[8];
@@ -53,9 +21,9 @@ static void put_quoted(struct text *text, const char *string)
             snprintf(escape, sizeof escape, "\\u%04x", byte);
         else
             snprintf(escape, sizeof escape, "%c", byte);
-        put(text, escape);
+        ink_text_add(text, "%s", escape);
     }
-    put(text, "\"");
+    ink_text_add(text, "\"");
 }
 
 /* The number of values of a tensor; false if it is more than memory can hold. */
@@ -107,38 +75,38 @@ static ink_status check_entries(const struct ink_safetensors_entry *tensors, siz
 }
 
 /* The header's JSON, padded with spaces so that the data begins at a multiple of eight. */
-static void put_header(struct text *header, const struct ink_safetensors_entry *tensors, size_t tensor_count,
+static void put_header(struct ink_text *header, const struct ink_safetensors_entry *tensors, size_t tensor_count,
                        const struct ink_safetensors_text *texts, size_t text_count)
 {
-    put(header, "{");
+    ink_text_add(header, "{");
     for (size_t i = 0; i < text_count; i++) {
-        put(header, i ? "," : "\"__metadata__\":{");
+        ink_text_add(header, "%s", i ? "," : "\"__metadata__\":{");
         put_quoted(header, texts[i].key);
-        put(header, ":");
+        ink_text_add(header, ":");
         put_quoted(header, texts[i].value);
     }
-    put(header, text_count ? "}" : "");
+    ink_text_add(header, "%s", text_count ? "}" : "");
     uint64_t begin = 0;
     for (size_t i = 0; i < tensor_count; i++) {
         size_t count = 0;
         count_values(&tensors[i], &count);
-        put(header, i || text_count ? "," : "");
+        ink_text_add(header, "%s", i || text_count ? "," : "");
         put_quoted(header, tensors[i].name);
-        put(header, ":{\"dtype\":\"F32\",\"shape\":[");
+        ink_text_add(header, ":{\"dtype\":\"F32\",\"shape\":[");
         for (int k = 0; k < tensors[i].rank; k++) {
-            put(header, k ? "," : "");
-            put_number(header, tensors[i].dims[k]);
+            ink_text_add(header, "%s", k ? "," : "");
+            ink_text_add(header, "%zu", tensors[i].dims[k]);
         }
-        put(header, "],\"data_offsets\":[");
-        put_number(header, begin);
+        ink_text_add(header, "],\"data_offsets\":[");
+        ink_text_add(header, "%" PRIu64, begin);
         begin += (uint64_t)count * sizeof(float);
-        put(header, ",");
-        put_number(header, begin);
-        put(header, "]}");
+        ink_text_add(header, ",");
+        ink_text_add(header, "%" PRIu64, begin);
+        ink_text_add(header, "]}");
     }
-    put(header, "}");
-    while (!header->failed && header->used % 8)
-        put(header, " ");
+    ink_text_add(header, "}");
+    while (!header->status && header->used % 8)
+        ink_text_add(header, " ");
 }
 
 ink_status ink_safetensors_write(const struct ink_safetensors_entry *tensors, size_t tensor_count,
@@ -148,13 +116,12 @@ ink_status ink_safetensors_write(const struct ink_safetensors_entry *tensors, si
     size_t total = 0;
     INK_TRY(check_entries(tensors, tensor_count, texts, text_count, &total));
     ink_status status = INK_OK;
-    struct text header = {0};
+    struct ink_text header = {0};
     unsigned char *made = NULL;
     put_header(&header, tensors, tensor_count, texts, text_count);
-    if (header.failed) {
-        status = ink_fail_memory(header.room);
+    status = header.status;
+    if (status)
         goto fail;
-    }
     if (header.used > INK_SAFETENSORS_HEADER) {
         status = ink_fail(INK_ERROR_ARGUMENT, "safetensors: the header would be %zu bytes, at most %d may be; shorten "
                           "the texts", header.used, INK_SAFETENSORS_HEADER);

@@ -7,12 +7,12 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/model.h"
+#include "util/text.h"
 
 static const char *const initialisers[] = {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal"};
 
@@ -220,54 +220,25 @@ ink_status ink_model_parse(const char *text, ink_model **out)
 
 /* ------------------------------------------------------------------ writing */
 
-struct writer {
-    char *text;
-    size_t used, room;
-    bool failed;
-};
-
-static void write_text(struct writer *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void write_text(struct writer *writer, const char *format, ...)
-{
-    char piece[LINE_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
-    size_t length = (size_t)vsnprintf(piece, sizeof piece, format, arguments);
-    va_end(arguments);
-    if (!writer->failed && writer->used + length + 1 > writer->room) {
-        size_t room = 2 * (writer->used + length + 1);
-        char *larger = realloc(writer->text, room);
-        writer->failed = !larger;
-        if (larger) {
-            writer->text = larger;
-            writer->room = room;
-        }
-    }
-    if (writer->failed)
-        return;
-    memcpy(writer->text + writer->used, piece, length + 1);
-    writer->used += length;
-}
-
-static void write_pair(struct writer *writer, const char *key, int first, int second, int usual_first, int usual_second)
+static void write_pair(struct ink_text *text, const char *key, int first, int second, int usual_first, int usual_second)
 {
     if (first == usual_first && second == usual_second)
         return;
-    write_text(writer, " %s=%dx%d", key, first, second);
+    ink_text_add(text, " %s=%dx%d", key, first, second);
 }
 
 /* In as few digits as give the same float again. */
-static void write_float(struct writer *writer, const char *before, float value)
+static void write_float(struct ink_text *text, const char *before, float value)
 {
     char digits[32];
     int precision = 1;
     do
         snprintf(digits, sizeof digits, "%.*g", precision, (double)value);
     while (strtof(digits, NULL) != value && precision++ < 9);
-    write_text(writer, "%s%s", before, digits);
+    ink_text_add(text, "%s%s", before, digits);
 }
 
-static void write_layer(struct writer *writer, const struct ink_model *model, int i)
+static void write_layer(struct ink_text *text, const struct ink_model *model, int i)
 {
     const struct ink_node *node = &model->nodes[i];
     const struct ink_layer *l = &node->layer;
@@ -276,56 +247,52 @@ static void write_layer(struct writer *writer, const struct ink_model *model, in
     char usual[64];
     ink_model_default_name(model, i, node->op->name, usual, sizeof usual);
     if (strcmp(usual, l->name) != 0)
-        write_text(writer, "%s: ", l->name);
-    write_text(writer, "%s", node->op->name);
+        ink_text_add(text, "%s: ", l->name);
+    ink_text_add(text, "%s", node->op->name);
     if (fields & INK_FIELD_UNITS)
-        write_text(writer, " %d", l->units);
+        ink_text_add(text, " %d", l->units);
     if (fields & INK_FIELD_RATE)
-        write_float(writer, " ", l->rate);
+        write_float(text, " ", l->rate);
     if (fields & INK_FIELD_FILTER)
-        write_text(writer, " %dx%d", l->filter_height, l->filter_width);
+        ink_text_add(text, " %dx%d", l->filter_height, l->filter_width);
     if (l->activation != INK_NONE)
-        write_text(writer, " %s", ink_activation_name(l->activation));
+        ink_text_add(text, " %s", ink_activation_name(l->activation));
     if (l->activation == INK_LEAKY_RELU)
-        write_float(writer, " slope=", l->slope);
+        write_float(text, " slope=", l->slope);
     if (l->input && ink_model_find(model, l->input) != i - 1)
-        write_text(writer, " from=%s", l->input);
+        ink_text_add(text, " from=%s", l->input);
     if (l->other)
-        write_text(writer, " with=%s", l->other);
+        ink_text_add(text, " with=%s", l->other);
     if (fields & INK_FIELD_STRIDE)
-        write_pair(writer, "stride", l->stride_height, l->stride_width, window ? l->filter_height : 1, window ? l->filter_width : 1);
+        write_pair(text, "stride", l->stride_height, l->stride_width, window ? l->filter_height : 1, window ? l->filter_width : 1);
     if (fields & INK_FIELD_PADDING && l->padding == INK_SAME)
-        write_text(writer, " pad=same");
+        ink_text_add(text, " pad=same");
     if (fields & INK_FIELD_PADDING && l->padding == INK_EXPLICIT)
-        write_text(writer, " pad=%d,%d,%d,%d", l->pad_top, l->pad_bottom, l->pad_left, l->pad_right);
+        ink_text_add(text, " pad=%d,%d,%d,%d", l->pad_top, l->pad_bottom, l->pad_left, l->pad_right);
     if (fields & INK_FIELD_DILATION)
-        write_pair(writer, "dilation", l->dilation_height, l->dilation_width, 1, 1);
+        write_pair(text, "dilation", l->dilation_height, l->dilation_width, 1, 1);
     if (fields & INK_FIELD_GROUPS && l->groups != 1)
-        write_text(writer, " groups=%d", l->groups);
+        ink_text_add(text, " groups=%d", l->groups);
     if (l->no_bias)
-        write_text(writer, " bias=no");
+        ink_text_add(text, " bias=no");
     if (fields & INK_FIELD_MOMENTUM)
-        write_float(writer, " momentum=", l->momentum);
+        write_float(text, " momentum=", l->momentum);
     if (fields & INK_FIELD_EPSILON)
-        write_float(writer, " epsilon=", l->epsilon);
+        write_float(text, " epsilon=", l->epsilon);
     if (l->initialiser != INK_GLOROT_UNIFORM)
-        write_text(writer, " init=%s", initialisers[l->initialiser]);
-    write_text(writer, "\n");
+        ink_text_add(text, " init=%s", initialisers[l->initialiser]);
+    ink_text_add(text, "\n");
 }
 
 const char *ink_model_text(ink_model *model)
 {
     if (model->text)
         return model->text;
-    struct writer writer = {0};
-    write_text(&writer, "input %dx%dx%d\n", model->input.height, model->input.width, model->input.channels);
+    struct ink_text text = {0};
+    ink_text_add(&text, "input %dx%dx%d\n", model->input.height, model->input.width, model->input.channels);
     for (int i = 0; i < model->count; i++)
-        write_layer(&writer, model, i);
-    if (writer.failed) {
-        free(writer.text);
-        ink_fail_memory(writer.used);
+        write_layer(&text, model, i);
+    if (ink_text_take(&text, &model->text, NULL))
         return "";
-    }
-    model->text = writer.text;
     return model->text;
 }
