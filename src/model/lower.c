@@ -7,6 +7,7 @@
  *
  * Fusion rules, applied to a copy of the nodes before anything is emitted:
  *   fold_activations   a lone activation layer becomes the end of the layer before it
+ *   crop_for_pools     a convolution leaves out the last rows and columns that the pooling behind it never reads
  *   drop_softmax       a softmax at the model's end is left to the loss, which computes it from the logits
  * and one while emitting: the gradient through an activation is the end (struct ink_epilogue) of the last
  * backward_data pass that writes it, never a launch of its own, unless the loss is that writer.
@@ -78,6 +79,28 @@ static void fold_activations(struct lowering *l)
         producer->node.layer.slope = w->node.layer.slope;
         w->alias = true;
         count_consumers(l);
+    }
+}
+
+/* Rows or columns that windows without padding read. */
+static int rows_read(int windows, int filter, int stride) { return (windows - 1) * stride + filter; }
+
+static void crop_for_pools(struct lowering *l)
+{
+    for (int i = 0; i < l->model->count; i++) {
+        struct ink_node *pool = &l->work[i].node;
+        const struct ink_layer *window = &pool->layer;
+        int before = root(l, pool->inputs[0]);
+        if (!pool->op->crops || l->work[i].alias || before < 0)
+            continue;
+        struct work *producer = &l->work[before];
+        bool padded = window->pad_top || window->pad_bottom || window->pad_left || window->pad_right;
+        if (padded || !producer->node.op->croppable || producer->consumers != 1)
+            continue;
+        pool->in.height = rows_read(pool->out.height, window->filter_height, window->stride_height);
+        pool->in.width = rows_read(pool->out.width, window->filter_width, window->stride_width);
+        producer->node.out.height = pool->in.height;
+        producer->node.out.width = pool->in.width;
     }
 }
 
@@ -317,6 +340,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
         return status;
     }
     fold_activations(&l);
+    crop_for_pools(&l);
     drop_softmax(&l);
 
     struct ink_call gather = {.device = how->device, .style = how->style, .vector_width = how->vector_width, .batch = how->batch};

@@ -60,6 +60,7 @@ const struct ink_op ink_op_conv = {
     .fields = INK_FIELD_UNITS | INK_FIELD_FILTER | INK_FIELD_STRIDE | INK_FIELD_PADDING | INK_FIELD_DILATION | INK_FIELD_GROUPS |
               INK_FIELD_NO_BIAS | INK_FIELD_ACTIVATION | INK_FIELD_INITIALISER,
     .inputs = 1,
+    .croppable = true,
     .infer = infer,
     .flops = ink_conv_flops,
     .describe = describe,
