@@ -45,7 +45,7 @@
 /* A tile at (oh0, ow0) of a sample: src points at the group's first channel of its first pixel, weights at the first
  * destination channel c0 (within the group), dst_index at the sample's start in floats. Tiles at the end of a row or
  * image are moved back to lie inside; pixels before (row0, column0) are another tile's to store. */
-__attribute__((always_inline)) void NAME(tile)(__global const float *src, __global const float *weights,
+static __attribute__((always_inline)) void NAME(tile)(__global const float *src, __global const float *weights,
 #ifdef KERNEL_forward
                                                       __global const float *bias, __global float *dst,
 #else
