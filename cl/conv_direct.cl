@@ -93,7 +93,7 @@ static __attribute__((always_inline)) void NAME(tile)(__global const float *src,
         }
     }
     UNROLL for (int i = 0; i < TH * TW; i++) {
-        if (oh0 + i / TW < row0 || ow0 + i % TW < column0)
+        if ((OH % TH != 0 && oh0 + i / TW < row0) || (OW % TW != 0 && ow0 + i % TW < column0))
             continue;
         UNROLL for (int q = 0; q < Q; q++) {
             int at = dst_index + ((oh0 + i / TW) * OW + ow0 + i % TW) * DST_C + q * VW;
@@ -134,13 +134,13 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, DX_ARGUMENTS)
 #if TH == OH
         const int oh = 0;
 #else
-        int oh = min(row, OH - TH);
+        int oh = OH % TH != 0 ? min(row, OH - TH) : row;
 #endif
 #if TW == OW
         TILE(0, 0, CLIP);
 #elif !CLIP
         NO_UNROLL for (int ow = 0; ow < OW; ow += TW)
-            TILE(ow, min(ow, OW - TW), 0);
+            TILE(ow, (OW % TW != 0 ? min(ow, OW - TW) : ow), 0);
 #else
         TILE(0, 0, 1);
         NO_UNROLL for (int ow = TW; ow + TW < OW; ow += TW)
