@@ -93,8 +93,14 @@ static __attribute__((always_inline)) void NAME(tile)(__global const float *src,
         }
     }
     UNROLL for (int i = 0; i < TH * TW; i++) {
-        if ((OH % TH != 0 && oh0 + i / TW < row0) || (OW % TW != 0 && ow0 + i % TW < column0))
+#if OH % TH != 0
+        if (oh0 + i / TW < row0)
             continue;
+#endif
+#if OW % TW != 0
+        if (ow0 + i % TW < column0)
+            continue;
+#endif
         UNROLL for (int q = 0; q < Q; q++) {
             int at = dst_index + ((oh0 + i / TW) * OW + ow0 + i % TW) * DST_C + q * VW;
 #ifdef KERNEL_forward

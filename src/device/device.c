@@ -53,8 +53,6 @@ void ink_device_destroy(ink_device **device)
 {
     if (!device || !*device)
         return;
-    if ((*device)->timer)
-        clReleaseCommandQueue((*device)->timer);
     if ((*device)->queue)
         clReleaseCommandQueue((*device)->queue);
     if ((*device)->context)

@@ -19,7 +19,6 @@ struct ink_device {
     cl_device_id id;
     cl_context context;
     cl_command_queue queue;   /* in order */
-    cl_command_queue timer;   /* the same with profiling; made when first asked for */
     enum ink_style style;     /* never AUTO */
     int vector_width;         /* floats in a vector: 4, 8 or 16 */
     size_t align;             /* bytes a sub-buffer's origin must be a multiple of; at least 64 */

@@ -146,8 +146,6 @@ ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program)
             code = CL_SUCCESS;
             if (argument->kind == INK_ARG_INT || argument->kind == INK_ARG_FLOAT)
                 code = clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof argument->as.i, &argument->as);
-            else if (argument->kind == INK_ARG_LOCAL)
-                code = clSetKernelArg(bound->kernels[i], (cl_uint)a, argument->as.bytes, NULL);
             INK_TRY(ink_cl_check(bound->device, code, "clSetKernelArg", launch->label));
         }
     }

@@ -254,5 +254,3 @@ ink_status ink_plan_read(struct ink_plan *plan, enum ink_section section, ink_va
 {
     return ink_buffer_read(plan->device, plan->bound[section].buffers[value], 0, data, bytes);
 }
-
-size_t ink_plan_arena_bytes(const struct ink_plan *plan) { return plan->arena_bytes; }

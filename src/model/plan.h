@@ -48,6 +48,5 @@ const struct ink_lowered *ink_plan_lowered(const struct ink_plan *plan, enum ink
 ink_status ink_plan_read(struct ink_plan *plan, enum ink_section section, ink_value value, void *data, size_t bytes);
 /* Gradients of the last training step, in the layout of model->trained. */
 ink_status ink_plan_gradients(struct ink_plan *plan, float *trained);
-size_t ink_plan_arena_bytes(const struct ink_plan *plan);
 
 #endif

@@ -133,11 +133,6 @@ void ink_arg_scalar(struct ink_launches *list, struct ink_launch *launch, enum i
     add_argument(list, launch, (struct ink_argument){.kind = INK_ARG_SCALAR, .value = INK_NO_VALUE, .as.scalar = scalar});
 }
 
-void ink_arg_local(struct ink_launches *list, struct ink_launch *launch, size_t bytes)
-{
-    add_argument(list, launch, (struct ink_argument){.kind = INK_ARG_LOCAL, .value = INK_NO_VALUE, .as.bytes = bytes});
-}
-
 void ink_range_samples(struct ink_launch *launch, int dimension, size_t sample_items, size_t items_per_group, size_t local)
 {
     launch->range[dimension] = (struct ink_range){sample_items, 0, items_per_group, local};

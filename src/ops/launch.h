@@ -54,7 +54,7 @@ enum ink_scalar {
     INK_SCALARS
 };
 
-enum ink_argument_kind { INK_ARG_READ, INK_ARG_WRITE, INK_ARG_UPDATE, INK_ARG_INT, INK_ARG_FLOAT, INK_ARG_SCALAR, INK_ARG_LOCAL };
+enum ink_argument_kind { INK_ARG_READ, INK_ARG_WRITE, INK_ARG_UPDATE, INK_ARG_INT, INK_ARG_FLOAT, INK_ARG_SCALAR };
 
 struct ink_argument {
     enum ink_argument_kind kind;
@@ -63,7 +63,6 @@ struct ink_argument {
         cl_int i;
         cl_float f;
         enum ink_scalar scalar;
-        size_t bytes;          /* LOCAL */
     } as;
 };
 
@@ -127,7 +126,6 @@ void ink_arg_value(struct ink_launches *list, struct ink_launch *launch, enum in
 void ink_arg_int(struct ink_launches *list, struct ink_launch *launch, int value);
 void ink_arg_float(struct ink_launches *list, struct ink_launch *launch, float value);
 void ink_arg_scalar(struct ink_launches *list, struct ink_launch *launch, enum ink_scalar scalar);
-void ink_arg_local(struct ink_launches *list, struct ink_launch *launch, size_t bytes);
 
 /* Work-groups in a dimension: items (a sample's, or fixed), so many to a group of local work-items. */
 void ink_range_samples(struct ink_launch *launch, int dimension, size_t sample_items, size_t items_per_group, size_t local);
