@@ -7,8 +7,20 @@
 
 #include "inkling/inkling.h"
 
-/* int main(void) RUN_SUITE("rng", test_a, test_b): one case with all tests, each in a forked child. Looped tests and
- * fixtures use Check's own calls. */
+/* Runs a suite of one case, to which main() has added its tests, and gives the program's exit status. */
+static inline int run_case(Suite *suite, TCase *tcase)
+{
+    tcase_set_timeout(tcase, 300);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* int main(void) RUN_SUITE("rng", test_a, test_b): one case with all tests, each in a forked child. Looped tests are
+ * added by Check's own calls, and run by run_case(). */
 #define RUN_SUITE(title, ...)                                                                                    \
     {                                                                                                            \
         Suite *suite_ = suite_create(title);                                                                     \
@@ -16,13 +28,7 @@
         const TTest *const *tests_ = (const TTest *const[]){__VA_ARGS__, NULL};                                  \
         for (; *tests_; tests_++)                                                                                \
             tcase_add_test(case_, *tests_);                                                                      \
-        tcase_set_timeout(case_, 300);                                                                           \
-        suite_add_tcase(suite_, case_);                                                                          \
-        SRunner *runner_ = srunner_create(suite_);                                                               \
-        srunner_run_all(runner_, CK_NORMAL);                                                                     \
-        int failed_ = srunner_ntests_failed(runner_);                                                            \
-        srunner_free(runner_);                                                                                   \
-        return failed_ ? EXIT_FAILURE : EXIT_SUCCESS;                                                            \
+        return run_case(suite_, case_);                                                                          \
     }
 
 /* Fails with the library's own message when a call does not succeed. */

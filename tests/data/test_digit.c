@@ -270,17 +270,11 @@ int main(void)
 {
     Suite *suite = suite_create("digit");
     TCase *tests = tcase_create("digit");
-    tcase_set_timeout(tests, 300);
     tcase_add_loop_test(tests, digits_come_back, 0, sizeof looks / sizeof *looks);
     tcase_add_test(tests, ink_fits_and_is_centred);
     tcase_add_test(tests, specks_are_left_out);
     tcase_add_test(tests, blank_pictures_are_refused);
     tcase_add_test(tests, any_size_and_content_is_survived);
     tcase_add_test(tests, arguments_are_checked);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case(suite, tests);
 }

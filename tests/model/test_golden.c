@@ -281,15 +281,9 @@ int main(void)
 {
     Suite *suite = suite_create("golden");
     TCase *cases = tcase_create("golden");
-    tcase_set_timeout(cases, 300);
     tcase_add_loop_test(cases, reference_model_learns_as_pytorch_does, 0, 2);
     tcase_add_loop_test(cases, short_batch_gives_the_same, 0, 2);
     tcase_add_test(cases, every_algorithm_agrees);
     tcase_add_loop_test(cases, mixed_model_learns_as_pytorch_does, 0, 2);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case(suite, cases);
 }

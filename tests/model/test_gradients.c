@@ -226,13 +226,7 @@ int main(void)
 {
     Suite *suite = suite_create("gradients");
     TCase *cases = tcase_create("gradients");
-    tcase_set_timeout(cases, 300);
     tcase_add_loop_test(cases, gradients_are_slopes_of_the_loss_in_cpu_style, 0, EXAMPLES);
     tcase_add_loop_test(cases, gradients_are_slopes_of_the_loss_in_gpu_style, 0, EXAMPLES);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case(suite, cases);
 }

@@ -217,10 +217,5 @@ int main(void)
     tcase_add_test(all, reference_model_as_text);
     tcase_add_loop_test(all, malformed_lines_are_told, 0, COUNT(malformed));
     tcase_add_test(all, long_lines_and_texts_are_refused);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case(suite, all);
 }

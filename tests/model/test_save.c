@@ -185,10 +185,5 @@ int main(void)
     tcase_add_test(all, bad_places_are_told_and_left_clean);
     tcase_add_loop_test(all, files_that_do_not_fit_are_told, 0, CHANGES);
     tcase_add_test(all, files_that_are_none_are_told);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case(suite, all);
 }

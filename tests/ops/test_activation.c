@@ -197,16 +197,10 @@ int main(void)
 {
     Suite *suite = suite_create("activation");
     TCase *all = tcase_create("activation");
-    tcase_set_timeout(all, 300);
     tcase_add_loop_test(all, activation_agrees_with_the_reference, 0, CASES);
     tcase_add_loop_test(all, add_agrees_with_the_reference, 0, 3);
     tcase_add_loop_test(all, softmax_agrees_with_the_reference, 0, 3);
     tcase_add_test(all, softmax_of_large_logits_does_not_overflow);
     tcase_add_test(all, layers_that_cannot_be_are_refused);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case(suite, all);
 }

@@ -184,11 +184,5 @@ int main(void)
     tcase_add_loop_test(tcase, every_pass_agrees_with_the_reference, 0, sizeof cases / sizeof *cases);
     tcase_add_loop_test(tcase, small_work_groups_agree_too, 0, 2);
     tcase_add_test(tcase, patches_in_chunks_agree_too);
-    tcase_set_timeout(tcase, 300);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case(suite, tcase);
 }

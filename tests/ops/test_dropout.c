@@ -109,14 +109,8 @@ int main(void)
 {
     Suite *suite = suite_create("dropout");
     TCase *all = tcase_create("dropout");
-    tcase_set_timeout(all, 300);
     tcase_add_loop_test(all, the_device_drops_what_the_host_does, 0, CASES);
     tcase_add_test(all, the_mask_has_the_rate);
     tcase_add_test(all, rates_that_cannot_be_are_refused);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case(suite, all);
 }

@@ -274,17 +274,11 @@ int main(void)
 {
     Suite *suite = suite_create("pool");
     TCase *all = tcase_create("pool");
-    tcase_set_timeout(all, 300);
     tcase_add_loop_test(all, max_pool_agrees_with_the_reference, 0, CASES);
     tcase_add_loop_test(all, average_pool_agrees_with_the_reference, 2, CASES - 1);
     tcase_add_test(all, max_pool_hands_on_nan_and_never_lets_padding_win);
     tcase_add_test(all, max_pool_keeps_nothing_in_inference);
     tcase_add_test(all, global_average_pool_agrees_with_the_reference);
     tcase_add_test(all, windows_that_cannot_be_are_refused);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case(suite, all);
 }
