@@ -10,6 +10,9 @@
  * A file undefines at its end the macros it makes, as the next copy or file may make others of the same name.
  * Vectors may be loaded from any float on, up to 64 bytes past the end of a buffer; stores stay inside.
  */
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wpsabi" /* of vectors wider than the device's registers, all of whose calls are inlined */
+#endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define NAME(base) CAT(CAT(base, _), INSTANCE)

@@ -66,7 +66,7 @@ static bool same_instance(const struct ink_launch *a, const struct ink_launch *b
     for (int d = 0; d < a->define_count; d++)
         if (strcmp(a->defines[d].name, b->defines[d].name) != 0 || strcmp(a->defines[d].text, b->defines[d].text) != 0)
             return false;
-    return true;
+    return !a->generated || !b->generated ? a->generated == b->generated : strcmp(a->generated, b->generated) == 0;
 }
 
 /* The instance of an earlier launch that serves this one too, -1 if there is none. */
@@ -97,6 +97,8 @@ ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width
             ink_text_add(&text, "#undef INSTANCE\n#define INSTANCE %d\n#define KERNEL_%s\n", instances++, launch->kernel);
             for (int d = 0; d < launch->define_count; d++)
                 ink_text_add(&text, "#undef %s\n#define %s %s\n", launch->defines[d].name, launch->defines[d].name, launch->defines[d].text);
+            if (launch->generated)
+                ink_text_bytes(&text, launch->generated, strlen(launch->generated));
             write_source(&text, launch->source);
             ink_text_add(&text, "#undef KERNEL_%s\n", launch->kernel);
             for (int d = 0; d < launch->define_count; d++)

@@ -9,6 +9,8 @@
  *   fold_activations   a lone activation layer becomes the end of the layer before it
  *   crop_for_pools     a convolution leaves out the last rows and columns that the pooling behind it never reads
  *   drop_softmax       a softmax at the model's end is left to the loss, which computes it from the logits
+ *   fuse_pools         max pooling with windows side by side becomes the end of the convolution before it, where every pass
+ *                      of that has an algorithm that pools
  * and one while emitting: the gradient through an activation is the end (struct ink_epilogue) of the last
  * backward_data pass that writes it, never a launch of its own, unless the loss is that writer.
  */
@@ -147,25 +149,34 @@ ink_status ink_check_algorithms(const char *text)
     return INK_OK;
 }
 
-/* The algorithm for a pass: the one asked for, else the first for this style that applies, else the first that applies. */
-static const struct ink_algorithm *choose(const struct ink_lowering *how, const struct ink_call *call)
+/* True if an algorithm can do the call. */
+static bool applies(const struct ink_algorithm *algorithm, const struct ink_call *call)
 {
-    const struct ink_algorithm *table = call->node->op->passes[call->pass], *styled = NULL, *any = NULL;
+    return (!call->node->pool.height || algorithm->pools) && (!algorithm->applies || algorithm->applies(call));
+}
+
+/* The algorithm for a pass: the one asked for, else the measured one, else the first for this style that applies, else the
+ * first that applies; no algorithm if there is none. */
+static struct ink_choice choose(const struct ink_lowering *how, const struct ink_call *call)
+{
+    struct ink_choice measured = {0}, styled = {0}, any = {0};
     const char *asked = NULL;
     size_t length = asked_algorithm(how->algorithms, call->node->op->name, &asked);
-    for (const struct ink_algorithm *a = table; a && a->name; a++) {
-        if (a->applies && !a->applies(call))
+    if (!length && how->choose && how->choose(call, how->choose_user, &measured))
+        return measured;
+    for (const struct ink_algorithm *a = call->node->op->passes[call->pass]; a && a->name; a++) {
+        if (!applies(a, call))
             continue;
         if (length && strlen(a->name) == length && strncmp(a->name, asked, length) == 0)
-            return a;
+            return (struct ink_choice){a, 0};
         if (a->on_request)
             continue;
-        if (!styled && (a->style == INK_STYLE_AUTO || a->style == call->style))
-            styled = a;
-        if (!any)
-            any = a;
+        if (!styled.algorithm && (a->style == INK_STYLE_AUTO || a->style == call->style))
+            styled.algorithm = a;
+        if (!any.algorithm)
+            any.algorithm = a;
     }
-    return styled ? styled : any;
+    return styled.algorithm ? styled : any;
 }
 
 static struct ink_call call_of(const struct lowering *l, int i, enum ink_pass pass)
@@ -184,15 +195,65 @@ static struct ink_call call_of(const struct lowering *l, int i, enum ink_pass pa
     return call;
 }
 
-static ink_status emit(struct lowering *l, const struct ink_call *call)
+static ink_status emit(struct lowering *l, struct ink_call *call)
 {
-    const struct ink_algorithm *algorithm = choose(l->how, call);
-    if (!algorithm)
+    struct ink_choice choice = choose(l->how, call);
+    if (!choice.algorithm)
         return ink_fail(INK_ERROR_UNSUPPORTED, "layer '%s': %s has no algorithm for this device", call->node->layer.name, call->node->op->name);
+    int before = l->list->count;
+    call->variant = choice.variant;
     l->list->label = call->node->layer.name;
-    algorithm->emit(l->list, call);
+    choice.algorithm->emit(l->list, call);
     l->list->label = NULL;
+    for (int i = before; i < l->list->count; i++)
+        l->list->launches[i].algorithm = choice.algorithm->name;
     return l->list->status;
+}
+
+/* True if every pass of a convolution would be done by an algorithm that pools too. */
+static bool can_pool(struct lowering *l, int i)
+{
+    struct work *w = &l->work[i];
+    bool can = true;
+    for (enum ink_pass pass = INK_FORWARD; pass < INK_PASSES && can; pass++) {
+        bool needed = pass == INK_FORWARD || (l->how->training && w->needs_gradient);
+        if (pass == INK_BACKWARD_DATA) {
+            int before = root(l, w->node.inputs[0]);
+            needed &= before >= 0 && l->work[before].needs_gradient;
+        }
+        struct ink_call call = call_of(l, i, pass);
+        struct ink_choice choice = choose(l->how, &call);
+        can = !needed || (choice.algorithm && choice.algorithm->pools);
+    }
+    return can;
+}
+
+static void fuse_pools(struct lowering *l)
+{
+    for (int i = 0; i < l->model->count; i++) {
+        struct ink_node *pool = &l->work[i].node;
+        const struct ink_layer *window = &pool->layer;
+        int before = root(l, pool->inputs[0]);
+        if (strcmp(pool->op->name, "max_pool") != 0 || before < 0 || !l->work[i].live)
+            continue;
+        struct work *producer = &l->work[before];
+        bool padded = window->pad_top || window->pad_bottom || window->pad_left || window->pad_right;
+        bool apart = window->stride_height == window->filter_height && window->stride_width == window->filter_width;
+        if (padded || !apart || window->filter_height * window->filter_width > 255 || strcmp(producer->node.op->name, "conv") != 0 ||
+            producer->consumers != 1 || producer->node.pool.height)
+            continue;
+        struct ink_node whole = producer->node;
+        producer->node.pool.height = window->filter_height;
+        producer->node.pool.width = window->filter_width;
+        producer->node.out = pool->out;
+        producer->node.saved[0].sample_bytes = pool->saved[0].sample_bytes;
+        if (can_pool(l, before)) {
+            l->work[i].alias = true;
+            count_consumers(l);
+        } else {
+            producer->node = whole;
+        }
+    }
 }
 
 static ink_status forward(struct lowering *l)
@@ -342,6 +403,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     fold_activations(&l);
     crop_for_pools(&l);
     drop_softmax(&l);
+    fuse_pools(&l);
 
     struct ink_call gather = {.device = how->device, .style = how->style, .vector_width = how->vector_width, .batch = how->batch};
     ink_value images = ink_value_bind(list, "images", INK_IMAGES, 0, 0), order = ink_value_bind(list, "order", INK_ORDER, 0, 0);

@@ -4,6 +4,15 @@
 
 #include "model/model.h"
 
+/* What measurement chose for a call. */
+struct ink_choice {
+    const struct ink_algorithm *algorithm;
+    int variant;
+};
+
+/* Gives what was chosen for a call; false: nothing is known, and the guess for the device is taken. */
+typedef bool (*ink_choose_function)(const struct ink_call *call, void *user, struct ink_choice *choice);
+
 struct ink_lowering {
     const struct ink_device *device;
     enum ink_style style;               /* CPU or GPU */
@@ -11,6 +20,8 @@ struct ink_lowering {
     bool training;                      /* a whole step; else forward and the loss */
     bool probabilities;                 /* evaluation writes INK_PROBABILITIES */
     const char *algorithms;             /* as in struct ink_train_options; may be NULL */
+    ink_choose_function choose;         /* asked where the user names no algorithm; may be NULL */
+    void *choose_user;
     const struct ink_train_options *options; /* training: defaults filled in */
     const size_t *parameter_offsets, *state_offsets; /* bytes of each node's blocks in INK_PARAMETERS and INK_STATE */
     size_t parameter_floats;            /* length of INK_PARAMETERS, a multiple of 16 */

@@ -32,7 +32,8 @@ static ink_status infer(struct ink_node *node)
 double ink_conv_flops(const struct ink_node *node)
 {
     const struct ink_layer *layer = &node->layer;
-    return 2.0 * node->out.height * node->out.width * layer->units * layer->filter_height * layer->filter_width * node->in.channels / layer->groups;
+    struct ink_shape out = ink_conv_out(node);
+    return 2.0 * out.height * out.width * layer->units * layer->filter_height * layer->filter_width * node->in.channels / layer->groups;
 }
 
 static void describe(const struct ink_node *node, char *text, size_t size)

@@ -15,8 +15,10 @@ static void fail(struct ink_launches *list, ink_status status)
 
 void ink_launches_free(struct ink_launches *list)
 {
-    for (int i = 0; i < list->count; i++)
+    for (int i = 0; i < list->count; i++) {
         free(list->launches[i].call_data);
+        free(list->launches[i].generated);
+    }
     free(list->launches);
     free(list->values);
     *list = (struct ink_launches){0};

@@ -84,6 +84,10 @@ struct ink_launch {
     const char *source;        /* "conv_direct.cl"; static text */
     const char *kernel;        /* name given to KERNEL() there; static text */
     char label[80];            /* for people: "conv2 forward direct" */
+    const char *algorithm;     /* the name of the algorithm that it belongs to; NULL: a pass that has but one */
+    bool constant;             /* reads nothing but parameters: runs when those change, not every time */
+    char *generated;           /* text in front of this launch's copy of the source, behind its defines; from malloc(),
+                                  freed with the list; NULL: none. Macros that it makes it undefines first */
     struct {
         char name[24], text[INK_DEFINE_BYTES];
     } defines[INK_MAX_DEFINES];
