@@ -165,9 +165,12 @@ static struct ink_choice choose(const struct ink_lowering *how, const struct ink
     if (!length && how->choose && how->choose(call, how->choose_user, &measured))
         return measured;
     for (const struct ink_algorithm *a = call->node->op->passes[call->pass]; a && a->name; a++) {
+        bool named = length && strlen(a->name) == length && strncmp(a->name, asked, length) == 0;
+        if (named && call->node->pool.height && !a->pools)
+            return (struct ink_choice){0};
         if (!applies(a, call))
             continue;
-        if (length && strlen(a->name) == length && strncmp(a->name, asked, length) == 0)
+        if (named)
             return (struct ink_choice){a, 0};
         if (a->on_request)
             continue;

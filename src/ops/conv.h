@@ -8,6 +8,12 @@ void ink_conv_direct_forward(struct ink_launches *list, const struct ink_call *c
 void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_call *call);
 void ink_conv_direct_backward_weights(struct ink_launches *list, const struct ink_call *call);
 
+bool ink_winograd_applies(const struct ink_call *call);
+int ink_winograd_variants(const struct ink_call *call);
+void ink_winograd_forward(struct ink_launches *list, const struct ink_call *call);
+void ink_winograd_backward_data(struct ink_launches *list, const struct ink_call *call);
+void ink_winograd_backward_weights(struct ink_launches *list, const struct ink_call *call);
+
 /* The output before a fused pooling: the rows and columns that its windows read. */
 static inline struct ink_shape ink_conv_out(const struct ink_node *node)
 {

@@ -97,6 +97,7 @@ struct ink_launch {
     struct ink_range range[3]; /* zeroed dimensions have one group of one */
     size_t items_per_item;     /* set by ink_range_items: items of a work-item; its groups may be made smaller. Else 0 */
     double sample_flops, fixed_flops; /* direct-algorithm floating-point operations: sample_flops * n + fixed_flops */
+    double error_factor;       /* rounding errors beside those of direct sums, at most; 0 stands for 1 */
     ink_host_call call;        /* NULL for a kernel */
     void *call_data;           /* for call; from malloc(), freed with the list */
 };

@@ -254,7 +254,7 @@ void op_case_each_way(const struct op_case *op_case, enum ink_pass pass, void (*
     each_way(op_case, pass, check, user);
 }
 
-void op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct op_way *way)
+double op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct op_way *way)
 {
     struct ink_device *device = test_device();
     struct ports ports = {0};
@@ -281,8 +281,12 @@ void op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct
     for (int p = 0; p < ports.count; p++)
         if (ports.all[p].out)
             ck_ok(ink_buffer_read(device, bound.buffers[ports.all[p].value], 0, ports.all[p].data, ports.all[p].bytes));
+    double factor = 1;
+    for (int i = 0; i < ports.list.count; i++)
+        factor = fmax(factor, ports.list.launches[i].error_factor);
     ink_bound_free(&bound);
     ink_launches_free(&ports.list);
     clReleaseMemObject(arena);
     clReleaseProgram(program);
+    return factor;
 }

@@ -57,8 +57,9 @@ void op_case_each_way(const struct op_case *op_case, enum ink_pass pass, void (*
  * differs from what was prepared builds a program of its own. */
 void op_case_prepare(const struct op_case *cases, int count);
 
-/* Runs a pass one way. Fails the test if anything fails. Buffers start filled with NaN, so that what a kernel should have written shows. */
-void op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct op_way *way);
+/* Runs a pass one way. Fails the test if anything fails. Buffers start filled with NaN, so that what a kernel should have written shows.
+ * Gives what rounding errors may be beside those of direct sums: the largest error_factor of its launches, at least 1. */
+double op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct op_way *way);
 
 /* Seeded numbers in [low, high). */
 void test_fill(uint64_t seed, float low, float high, float *values, size_t count);

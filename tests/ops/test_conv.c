@@ -72,7 +72,7 @@ static void check_forward(const struct op_way *way, void *user)
     c.x[0] = x;
     c.parameters = parameters;
     c.y = y;
-    op_case_run(&c, INK_FORWARD, way);
+    double factor = op_case_run(&c, INK_FORWARD, way);
     reference_conv_forward(&window, x, parameters, conv->layer.no_bias ? NULL : parameters + weights_of(&window), want);
     static float sums[LARGEST];
     for (size_t k = 0; k < outputs; k++)
@@ -81,7 +81,7 @@ static void check_forward(const struct op_way *way, void *user)
         reference_activation_forward(conv->layer.activation, (double)conv->layer.slope, outputs, sums, want);
     /* OpenCL allows tanh 5 ulp, and sigmoid's exp and division 3 and 2.5 */
     double function = conv->layer.activation == INK_TANH || conv->layer.activation == INK_SIGMOID ? 5.5 * 0x1p-23 : 0;
-    reference_compare(way->label, y, want, outputs, reference_tolerance(weights_of(&window) / (size_t)window.units + 1) + function);
+    reference_compare(way->label, y, want, outputs, factor * reference_tolerance(weights_of(&window) / (size_t)window.units + 1) + function);
 }
 
 static void check_backward_data(const struct op_way *way, void *user)
@@ -95,8 +95,8 @@ static void check_backward_data(const struct op_way *way, void *user)
     c.parameters = parameters;
     c.dx = dx;
     reference_conv_backward_data(&window, parameters, dy, want);
-    op_case_run(&c, INK_BACKWARD_DATA, way);
-    reference_compare(way->label, dx, want, values, reference_tolerance(terms));
+    double factor = op_case_run(&c, INK_BACKWARD_DATA, way);
+    reference_compare(way->label, dx, want, values, factor * reference_tolerance(terms));
 
     c.accumulate = true;
     c.mask = INK_LEAKY_RELU;
@@ -106,7 +106,7 @@ static void check_backward_data(const struct op_way *way, void *user)
     op_case_run(&c, INK_BACKWARD_DATA, way);
     for (size_t k = 0; k < values; k++)
         masked[k] = (want[k] + start[k]) * (mask[k] > 0 ? 1.0 : 0.25);
-    reference_compare(way->label, dx, masked, values, reference_tolerance(terms + 1));
+    reference_compare(way->label, dx, masked, values, factor * reference_tolerance(terms + 1));
 }
 
 static void check_backward_weights(const struct op_way *way, void *user)
@@ -119,11 +119,11 @@ static void check_backward_weights(const struct op_way *way, void *user)
     c.x[0] = x;
     c.dy = dy;
     c.gradients = gradients;
-    op_case_run(&c, INK_BACKWARD_WEIGHTS, way);
+    double factor = op_case_run(&c, INK_BACKWARD_WEIGHTS, way);
     reference_conv_backward_weights(&window, x, dy, want);
     if (!conv->layer.no_bias)
         reference_bias_backward(rows, window.units, dy, want + weights);
-    reference_compare(way->label, gradients, want, weights + (conv->layer.no_bias ? 0 : (size_t)window.units), reference_tolerance(rows));
+    reference_compare(way->label, gradients, want, weights + (conv->layer.no_bias ? 0 : (size_t)window.units), factor * reference_tolerance(rows));
 }
 
 static void fill(void)

@@ -1,0 +1,446 @@
+/* Winograd convolution, the CPU's shape: F(M x M, R x R) of Lavin and Gray 2016 with any number of points, stride 1. An M x M
+ * tile of the result comes from an N x N tile of the source, N = M + R - 1:
+ *
+ *   result = A' [ (G w G') . (B' source B) ] A       ' is the transpose, . the product place by place, summed over channels
+ *
+ * so that the sums over channels become N * N matrix products, one for each place of a tile:
+ *
+ *      K channels        C channels              C channels
+ *     +----------+      +----------+            +----------+
+ *   T |  v[at]   |  x K |  u[at]   |    =     T |  m[at]   |      at = 0 .. N * N - 1
+ *     +----------+      +----------+            +----------+
+ *      tiles, transformed   weights, transformed   tiles, to be transformed back
+ *
+ * A work-item (a work-group of its own) takes T tiles, SAMPLES whole samples or BAND rows of tiles of one, through all three
+ * steps; v and m lie in local memory, which is cache here. forward and backward_data are one kernel as in conv_direct.cl:
+ * backward_data is a convolution of dy, padded by R - 1 - pad, with the filters turned round and transposed. The transposed
+ * algorithm gives the gradient of the weights from the same transforms: G' [ sum over tiles of (B' x B) (A dy A')' ] G.
+ *
+ *   M, R, N           the tile, the filter, and the tile of the source
+ *   IH, IW, SRC_C     the source image; SRC_CP its channels in whole vectors     PAD_H, PAD_W  rows and columns before it
+ *   OH, OW, DST_C     the result; DST_CP its channels in whole blocks of Q vectors
+ *   COVER_H, COVER_W  rows and columns of the result that tiles cover; past them the result is 0 (backward_data)
+ *   TILES_H, TILES_W  tiles of a sample            SAMPLES, BAND  see above      T  tiles of a work-item
+ *   ROWS, Q           register tile of the products: ROWS * Q + Q + 1 registers
+ *   V_AT, M_AT        floats of v and m from place to place (padded: powers of two are slow)
+ *   BIAS, BIAS_AT     whether there is a bias, and its place in the parameters
+ *   POOL_H, POOL_W    max pooling fused behind the convolution (1 x 1: none), windows side by side
+ *   EDGES             a tile can reach outside the source
+ *   INPUT, OUTPUT, FILTER, OUTPUT_BACK, FILTER_BACK   f(O, D): O(i) = sum of coefficients * D(k), in one dimension; generated
+ *                     from the points: B', A', G, A, G'
+ */
+#define PLACES (N * N)
+#define PANEL (Q * VW)
+#define BLOCKS (DST_CP / PANEL)
+#define POOLED (POOL_H * POOL_W > 1)
+#define LOADS(p) (*(__local const floatv *)(p))
+#define STORES(v, p) (*(__local floatv *)(p) = (v))
+#define BANDS ((TILES_H + BAND - 1) / BAND)
+
+#ifdef KERNEL_weights
+/* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; TURNED: taps from last to first. Work-item (k, vector). */
+SOLO_KERNEL(weights)(in_t weights, out_t u)
+{
+    int k = get_global_id(0), c = get_global_id(1) * VW;
+    __global float *to = u + ((long)(c / PANEL) * SRC_C + k) * PANEL + c % PANEL;
+    floatv mid[N][R], g[R], row[N];
+#define TAP(i) LOAD(weights + ((TURNED ? R * R - 1 - ((i)*R + j) : (i)*R + j) * SRC_C + k) * DST_C + c)
+#define MID(i) mid[i][j]
+#define IN_ROW(i) mid[r][i]
+#define OUT_ROW(i) row[i]
+    if (c < DST_C) {
+        UNROLL for (int j = 0; j < R; j++)
+            FILTER(MID, TAP)
+        UNROLL for (int r = 0; r < N; r++) {
+            FILTER(OUT_ROW, IN_ROW)
+            UNROLL for (int i = 0; i < N; i++)
+                STORE(row[i], to + (long)(r * N + i) * (BLOCKS * SRC_C * PANEL));
+        }
+    } else {
+        NO_UNROLL for (int at = 0; at < PLACES; at++)
+            STORE(SPLAT(0.0f), to + (long)at * (BLOCKS * SRC_C * PANEL));
+    }
+#undef TAP
+#undef MID
+#undef IN_ROW
+#undef OUT_ROW
+}
+#endif
+
+#if defined(KERNEL_forward) || defined(KERNEL_backward_data) || defined(KERNEL_backward_weights)
+/* One vector of channels of a pooled image, unpooled: rows first_row .. end_row - 1 of image[rows][UNPOOLED_W]. */
+#define UNPOOL(dy, place, sample, channels, c, pooled_h, pooled_w, first_row, end_row, image)                        \
+    NO_UNROLL for (int ph = (first_row) / POOL_H; ph < ((end_row) + POOL_H - 1) / POOL_H; ph++)                       \
+        NO_UNROLL for (int pw = 0; pw < (pooled_w); pw++) {                                                           \
+            long from_ = (((long)(sample) * (pooled_h) + ph) * (pooled_w) + pw) * (channels) + (c);                   \
+            floatv g_ = LOAD(dy + from_);                                                                             \
+            intv where_ = CAT(convert_int, VW)(CAT(vload, VW)(0, place + from_));                                     \
+            __local float *to_ = (image) + ((ph - (first_row) / POOL_H) * POOL_H * (pooled_w) + pw) * (POOL_W * VW);  \
+            UNROLL for (int h_ = 0; h_ < POOL_H; h_++)                                                                \
+                UNROLL for (int w_ = 0; w_ < POOL_W; w_++)                                                            \
+                    STORES(select(SPLAT(0.0f), g_, where_ == h_ * POOL_W + w_), to_ + (h_ * (pooled_w) * POOL_W + w_) * VW); \
+        }
+#endif
+
+#if defined(KERNEL_forward) || defined(KERNEL_backward_data)
+#ifdef KERNEL_forward
+#define UNPOOLS 0
+SOLO_KERNEL(forward)(in_t x, in_t u, in_t parameters, out_t y
+#if KEEP
+                     , __global uchar *restrict places
+#endif
+                     , int n)
+#else
+#define UNPOOLS POOLED
+SOLO_KERNEL(backward_data)(in_t x, in_t u
+#if POOLED
+                           , __global const uchar *restrict places
+#endif
+                           , DX_ARGUMENTS, int n)
+#endif
+{
+    __local float v[PLACES * V_AT] __attribute__((aligned(64))), m[PLACES * M_AT] __attribute__((aligned(64)));
+#if POOLED
+    __local float image[IMAGE_PIXELS * VW] __attribute__((aligned(64)));
+#endif
+    int band = get_global_id(0), first = get_global_id(1) * SAMPLES, samples = min(SAMPLES, n - first);
+    int top = band * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
+
+    /* v = B' source B */
+    NO_UNROLL for (int s = 0; s < samples; s++)
+        NO_UNROLL for (int c = 0; c < SRC_C; c += VW) {
+#if UNPOOLS
+            int row0 = max(top * M - PAD_H, 0) / POOL_H * POOL_H, row1 = min(bottom * M - PAD_H + R - 1, IH);
+            UNPOOL(x, places, first + s, SRC_C, c, IH / POOL_H, IW / POOL_W, row0, row1, image)
+#define SOURCE(h, w) LOADS(image + (((h)-row0) * IW + (w)) * VW)
+#else
+            __global const float *source = x + (long)(first + s) * (IH * IW * SRC_C) + c;
+#define SOURCE(h, w) LOAD(source + ((h)*IW + (w)) * SRC_C)
+#endif
+            NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) {
+                int h = (top + t / TILES_W) * M - PAD_H, w = t % TILES_W * M - PAD_W;
+                floatv mid[N][N], out[N];
+#if EDGES
+#define PIXEL(i) ((h + (i) >= 0 && h + (i) < IH && w + j >= 0 && w + j < IW) ? SOURCE(h + (i), w + j) : SPLAT(0.0f))
+#else
+#define PIXEL(i) SOURCE(h + (i), w + j)
+#endif
+#define MID(i) mid[i][j]
+                UNROLL for (int j = 0; j < N; j++)
+                    INPUT(MID, PIXEL)
+                __local float *to = v + (s * (bottom - top) * TILES_W + t) * SRC_CP + c;
+#define IN_ROW(i) mid[r][i]
+#define OUT_ROW(i) out[i]
+                UNROLL for (int r = 0; r < N; r++) {
+                    INPUT(OUT_ROW, IN_ROW)
+                    UNROLL for (int i = 0; i < N; i++)
+                        STORES(out[i], to + (r * N + i) * V_AT);
+                }
+#undef PIXEL
+#undef MID
+#undef IN_ROW
+#undef OUT_ROW
+            }
+#undef SOURCE
+        }
+
+    /* m[at] = v[at] u[at]. Register tiles at the end are moved back; rows past the tiles are computed and not used. */
+    NO_UNROLL for (int at = 0; at < PLACES; at++)
+        NO_UNROLL for (int block = 0; block < BLOCKS; block++) {
+            __global const float *panel = u + ((long)at * BLOCKS + block) * (SRC_C * PANEL);
+            NO_UNROLL for (int t = 0; t < tiles; t += ROWS) {
+                int row = T % ROWS != 0 ? min(t, T - ROWS) : t;
+                __local const float *from = v + at * V_AT + row * SRC_CP;
+                floatv acc[ROWS][Q];
+                UNROLL for (int p = 0; p < ROWS; p++)
+                    UNROLL for (int q = 0; q < Q; q++)
+                        acc[p][q] = SPLAT(0.0f);
+                NO_UNROLL for (int k = 0; k < SRC_C; k++) {
+                    floatv w[Q];
+                    UNROLL for (int q = 0; q < Q; q++)
+                        w[q] = LOAD(panel + k * PANEL + q * VW);
+                    UNROLL for (int p = 0; p < ROWS; p++) {
+                        floatv b = SPLAT(from[p * SRC_CP + k]);
+                        UNROLL for (int q = 0; q < Q; q++)
+                            acc[p][q] = fma(b, w[q], acc[p][q]);
+                    }
+                }
+                __local float *to = m + at * M_AT + row * DST_CP + block * PANEL;
+                UNROLL for (int p = 0; p < ROWS; p++)
+                    UNROLL for (int q = 0; q < Q; q++)
+                        STORES(acc[p][q], to + p * DST_CP + q * VW);
+            }
+        }
+
+    /* result = A' m A */
+    NO_UNROLL for (int s = 0; s < samples; s++)
+        NO_UNROLL for (int c = 0; c < DST_C; c += VW) {
+            int more = DST_C - c;
+#ifdef KERNEL_forward
+#if BIAS
+            floatv start = LOAD(parameters + BIAS_AT + c);
+#else
+            floatv start = SPLAT(0.0f);
+#endif
+#endif
+            NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) {
+                __local const float *from = m + (s * (bottom - top) * TILES_W + t) * DST_CP + c;
+                floatv mid[M][N], out[M];
+#define PLACE(i) LOADS(from + ((i)*N + j) * M_AT)
+#define MID(i) mid[i][j]
+                UNROLL for (int j = 0; j < N; j++)
+                    OUTPUT(MID, PLACE)
+#define IN_ROW(i) mid[r][i]
+#define OUT_ROW(i) out[i]
+                UNROLL for (int r = 0; r < M; r++) {
+                    int h = (top + t / TILES_W) * M + r;
+                    OUTPUT(OUT_ROW, IN_ROW)
+#if POOLED && defined(KERNEL_forward)
+                    UNROLL for (int i = 0; i < M; i++)
+                        STORES(out[i], image + (((h - top * M) * TILES_W + t % TILES_W) * M + i) * VW);
+#else
+                    if (COVER_H % M == 0 || h < COVER_H) {
+                        UNROLL for (int i = 0; i < M; i++) {
+                            int w = t % TILES_W * M + i;
+                            if (COVER_W % M == 0 || w < COVER_W) {
+                                long at = (((long)(first + s) * OH + h) * OW + w) * DST_C + c;
+#ifdef KERNEL_forward
+                                floatv sum = out[i] + start, result = ACTIVATE(sum);
+                                if (DST_C % VW == 0)
+                                    STORE(result, y + at);
+                                else
+                                    STORE_FIRST(result, y + at, more)
+#else
+                                if (DST_C % VW == 0)
+                                    STORE_DX(out[i], at);
+                                else
+                                    STORE_DX_FIRST(out[i], at, more)
+#endif
+                            }
+                        }
+                    }
+#endif
+                }
+#undef PLACE
+#undef MID
+#undef IN_ROW
+#undef OUT_ROW
+            }
+#if POOLED && defined(KERNEL_forward)
+            /* the first largest wins, and NaN is largest, as in pool.cl */
+            NO_UNROLL for (int ph = top * M / POOL_H; ph < min(bottom * M, OH) / POOL_H; ph++)
+                NO_UNROLL for (int pw = 0; pw < OW / POOL_W; pw++) {
+                    __local const float *window = image + ((ph * POOL_H - top * M) * (TILES_W * M) + pw * POOL_W) * VW;
+                    floatv best = LOADS(window);
+                    intv place = (intv)(0);
+                    UNROLL for (int i = 1; i < POOL_H * POOL_W; i++) {
+                        floatv value = LOADS(window + (i / POOL_W * (TILES_W * M) + i % POOL_W) * VW);
+                        intv wins = ~(value <= best) & (best == best);
+                        best = select(best, value, wins);
+                        place = select(place, (intv)(i), wins);
+                    }
+                    long at = (((long)(first + s) * (OH / POOL_H) + ph) * (OW / POOL_W) + pw) * DST_C + c;
+                    floatv sum = best + start, result = ACTIVATE(sum);
+                    STORE_FIRST(result, y + at, more)
+#if KEEP
+                    CAT(uchar, VW) bytes = CAT(convert_uchar, VW)(place);
+                    if (more >= VW)
+                        CAT(vstore, VW)(bytes, 0, places + at);
+                    else {
+                        uchar lane[VW];
+                        CAT(vstore, VW)(bytes, 0, lane);
+                        PLAIN_LOOP for (int l = 0; l < more; l++)
+                            places[at + l] = lane[l];
+                    }
+#endif
+                }
+#endif
+#if defined(KERNEL_backward_data) && (COVER_H < OH || COVER_W < OW)
+            /* what no filter reaches */
+            NO_UNROLL for (int h = top * M; h < (bottom == TILES_H ? OH : bottom * M); h++)
+                NO_UNROLL for (int w = h < COVER_H ? COVER_W : 0; w < OW; w++) {
+                    long at = (((long)(first + s) * OH + h) * OW + w) * DST_C + c;
+                    STORE_DX_FIRST(SPLAT(0.0f), at, more)
+                }
+#endif
+        }
+}
+#undef UNPOOLS
+#endif
+
+#ifdef KERNEL_backward_weights
+/* partial[chunk][at][k][DST_CP] = sum over the chunk's tiles of (B' x B)[at][k] * (A dy A')[at][c], and behind all places the
+ * sums of dy: at the point 1 a row of A is all ones, so its sum over tiles is that of dy. Work-item: chunk of CHUNK bands of
+ * BAND rows of tiles (or CHUNK groups of SAMPLES samples). Here the source is x, and the result's place is dy's. */
+SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
+#if POOLED
+                              __global const uchar *restrict places,
+#endif
+                              out_t partial, int n)
+{
+    __local float v[PLACES * V_AT] __attribute__((aligned(64))), m[PLACES * M_AT] __attribute__((aligned(64)));
+#if POOLED
+    __local float image[IMAGE_PIXELS * VW] __attribute__((aligned(64)));
+#endif
+    int chunk = get_global_id(0), end = min((chunk + 1) * CHUNK, (n + SAMPLES - 1) / SAMPLES * BANDS);
+    __global float *sums = partial + (long)chunk * (PLACES * SRC_C + 1) * DST_CP, *bias_sums = sums + PLACES * SRC_C * DST_CP;
+    NO_UNROLL for (int step = chunk * CHUNK; step < end; step++) {
+        int first = step / BANDS * SAMPLES, samples = min(SAMPLES, n - first), again = step > chunk * CHUNK;
+        int top = step % BANDS * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
+
+        NO_UNROLL for (int s = 0; s < samples; s++)
+            NO_UNROLL for (int c = 0; c < SRC_C; c += VW) {
+                __global const float *source = x + (long)(first + s) * (IH * IW * SRC_C) + c;
+                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) {
+                    int h = (top + t / TILES_W) * M - PAD_H, w = t % TILES_W * M - PAD_W;
+                    floatv mid[N][N], out[N];
+#if EDGES
+#define PIXEL(i) ((h + (i) >= 0 && h + (i) < IH && w + j >= 0 && w + j < IW) ? LOAD(source + ((h + (i)) * IW + w + j) * SRC_C) : SPLAT(0.0f))
+#else
+#define PIXEL(i) LOAD(source + ((h + (i)) * IW + w + j) * SRC_C)
+#endif
+#define MID(i) mid[i][j]
+                    UNROLL for (int j = 0; j < N; j++)
+                        INPUT(MID, PIXEL)
+                    __local float *to = v + (s * (bottom - top) * TILES_W + t) * SRC_CP + c;
+#define IN_ROW(i) mid[r][i]
+#define OUT_ROW(i) out[i]
+                    UNROLL for (int r = 0; r < N; r++) {
+                        INPUT(OUT_ROW, IN_ROW)
+                        UNROLL for (int i = 0; i < N; i++)
+                            STORES(out[i], to + (r * N + i) * V_AT);
+                    }
+#undef PIXEL
+#undef MID
+                }
+            }
+
+        NO_UNROLL for (int s = 0; s < samples; s++)
+            NO_UNROLL for (int c = 0; c < DST_C; c += VW) {
+#if POOLED
+                int row0 = top * M / POOL_H * POOL_H, row1 = min(bottom * M, OH);
+                UNPOOL(dy, places, first + s, DST_C, c, OH / POOL_H, OW / POOL_W, row0, row1, image)
+#define GRADIENT(h, w) LOADS(image + (((h)-row0) * OW + (w)) * VW)
+#else
+                __global const float *gradient = dy + (long)(first + s) * (OH * OW * DST_C) + c;
+#define GRADIENT(h, w) LOAD(gradient + ((h)*OW + (w)) * DST_C)
+#endif
+                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) {
+                    int h = (top + t / TILES_W) * M, w = t % TILES_W * M;
+                    floatv mid[N][M], out[N];
+#define PIXEL(i) ((OH % M == 0 || h + (i) < OH) && (OW % M == 0 || w + j < OW) ? GRADIENT(h + (i), w + j) : SPLAT(0.0f))
+#define MID(i) mid[i][j]
+                    UNROLL for (int j = 0; j < M; j++)
+                        OUTPUT_BACK(MID, PIXEL)
+                    __local float *to = m + (s * (bottom - top) * TILES_W + t) * DST_CP + c;
+                    UNROLL for (int r = 0; r < N; r++) {
+                        OUTPUT_BACK(OUT_ROW, IN_ROW)
+                        UNROLL for (int i = 0; i < N; i++)
+                            STORES(out[i], to + (r * N + i) * M_AT);
+                    }
+#undef PIXEL
+#undef MID
+#undef IN_ROW
+#undef OUT_ROW
+#undef GRADIENT
+                }
+            }
+
+        NO_UNROLL for (int at = 0; at < PLACES; at++)
+            NO_UNROLL for (int block = 0; block < BLOCKS; block++) {
+                __local const float *right = m + at * M_AT + block * PANEL;
+                NO_UNROLL for (int k0 = 0; k0 < SRC_C; k0 += ROWS) {
+                    int k = SRC_C % ROWS != 0 ? min(k0, SRC_C - ROWS) : k0;
+                    __local const float *left = v + at * V_AT + k;
+                    __global float *to = sums + ((long)at * SRC_C + k) * DST_CP + block * PANEL;
+                    floatv acc[ROWS][Q];
+                    UNROLL for (int p = 0; p < ROWS; p++)
+                        UNROLL for (int q = 0; q < Q; q++)
+                            acc[p][q] = SPLAT(0.0f);
+                    NO_UNROLL for (int t = 0; t < tiles; t++) {
+                        floatv w[Q];
+                        UNROLL for (int q = 0; q < Q; q++)
+                            w[q] = LOADS(right + t * DST_CP + q * VW);
+                        UNROLL for (int p = 0; p < ROWS; p++) {
+                            floatv b = SPLAT(left[t * SRC_CP + p]);
+                            UNROLL for (int q = 0; q < Q; q++)
+                                acc[p][q] = fma(b, w[q], acc[p][q]);
+                        }
+                    }
+                    UNROLL for (int p = 0; p < ROWS; p++) {
+                        if (SRC_C % ROWS == 0 || k + p >= k0) { /* a tile moved back adds none of its rows twice */
+                            UNROLL for (int q = 0; q < Q; q++) {
+                                __global float *sum = to + p * DST_CP + q * VW;
+                                STORE(again ? acc[p][q] + LOAD(sum) : acc[p][q], sum);
+                            }
+                        }
+                    }
+                }
+            }
+#if BIAS
+        NO_UNROLL for (int c = 0; c < DST_C; c += VW) {
+            floatv sum = again ? LOAD(bias_sums + c) : SPLAT(0.0f);
+            NO_UNROLL for (int t = 0; t < tiles; t++)
+                sum += LOADS(m + (ONE * N + ONE) * M_AT + t * DST_CP + c);
+            STORE(sum, bias_sums + c);
+        }
+#endif
+    }
+}
+#endif
+
+#ifdef KERNEL_gradients
+/* Gradients of the weights, G' (sum over chunks of partial) G, [tap][k][DST_C], and behind them the bias's. Work-item (k,
+ * vector of channels). */
+SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
+{
+    int k = get_global_id(0), c = get_global_id(1) * VW, more = DST_C - c;
+    int chunks = ((n + SAMPLES - 1) / SAMPLES * BANDS + CHUNK - 1) / CHUNK;
+    __global const float *from = partial + k * DST_CP + c;
+    floatv mid[R][N], out[R], column[N];
+#define PLACE(i) column[i]
+#define MID(i) mid[i][j]
+#define IN_ROW(i) mid[r][i]
+#define OUT_ROW(i) out[i]
+    UNROLL for (int j = 0; j < N; j++) {
+        UNROLL for (int i = 0; i < N; i++)
+            column[i] = LOAD(from + (long)(i * N + j) * (SRC_C * DST_CP));
+        NO_UNROLL for (int chunk = 1; chunk < chunks; chunk++) {
+            __global const float *next = from + (long)chunk * (PLACES * SRC_C + 1) * DST_CP;
+            UNROLL for (int i = 0; i < N; i++)
+                column[i] += LOAD(next + (long)(i * N + j) * (SRC_C * DST_CP));
+        }
+        FILTER_BACK(MID, PLACE)
+    }
+    UNROLL for (int r = 0; r < R; r++) {
+        FILTER_BACK(OUT_ROW, IN_ROW)
+        UNROLL for (int i = 0; i < R; i++) {
+            __global float *to = gradients + ((long)(r * R + i) * SRC_C + k) * DST_C + c;
+            if (DST_C % VW == 0)
+                STORE(out[i], to);
+            else
+                STORE_FIRST(out[i], to, more)
+        }
+    }
+#if BIAS
+    if (k == 0) {
+        floatv sum = LOAD(partial + (long)PLACES * SRC_C * DST_CP + c);
+        NO_UNROLL for (int chunk = 1; chunk < chunks; chunk++)
+            sum += LOAD(partial + (long)chunk * (PLACES * SRC_C + 1) * DST_CP + (long)PLACES * SRC_C * DST_CP + c);
+        STORE_FIRST(sum, gradients + (long)R * R * SRC_C * DST_C + c, more)
+    }
+#endif
+#undef PLACE
+#undef MID
+#undef IN_ROW
+#undef OUT_ROW
+}
+#endif
+#undef PLACES
+#undef PANEL
+#undef BLOCKS
+#undef POOLED
+#undef LOADS
+#undef STORES
+#undef BANDS
+#undef UNPOOL

@@ -1,0 +1,307 @@
+/* Winograd convolution for CPUs: chooses the tiles of cl/winograd.cl by a small model of a core and its caches. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ops/conv.h"
+#include "ops/winograd.h"
+
+/* Beside the largest tile, what a core does in a cycle, by which tiles are compared with each other and with direct sums. */
+enum { STREAM_BYTES = 8 };                      /* of transformed weights, from the last-level cache */
+static const double transform_vectors = 1.3;    /* transforms: vector operations, with their loads and stores */
+static const double product_vectors = 1.7;      /* register tiles: vector multiply-adds; 2 is the most */
+
+/* A pass over images: a result of rows x columns from a source, tile by tile. For backward_weights the source is x and the
+ * result dy. */
+struct images {
+    struct ink_shape source, result;
+    int pad_height, pad_width;
+    int cover_height, cover_width; /* of the result that filters reach */
+    struct { int height, width; } pool; /* of the side that is pooled */
+};
+
+/* How a pass is cut. */
+struct cut {
+    struct ink_winograd winograd;
+    int tiles_height, tiles_width;
+    int samples, band, tiles;      /* of a work-item: samples, or rows of tiles of one sample; tiles */
+    int source_channels, result_channels; /* padded */
+    int v_at, m_at, image_pixels;
+    struct ink_tile tile;
+    size_t local_bytes;
+    double cycles;                 /* of a batch on one core, predicted */
+};
+
+static int round_up(int value, int step) { return (value + step - 1) / step * step; }
+
+static struct images images_of(const struct ink_call *call)
+{
+    const struct ink_node *node = call->node;
+    const struct ink_layer *l = &node->layer;
+    struct ink_shape out = ink_conv_out(node);
+    struct images images = {.source = node->in, .result = out, .pad_height = l->pad_top, .pad_width = l->pad_left,
+                            .cover_height = out.height, .cover_width = out.width, .pool = {1, 1}};
+    if (node->pool.height) {
+        images.pool.height = node->pool.height;
+        images.pool.width = node->pool.width;
+    }
+    if (call->pass == INK_BACKWARD_DATA) {
+        images.source = out;
+        images.result = node->in;
+        images.pad_height = l->filter_height - 1 - l->pad_top;
+        images.pad_width = l->filter_width - 1 - l->pad_left;
+        int height = out.height + l->filter_height - 1 - l->pad_top, width = out.width + l->filter_width - 1 - l->pad_left;
+        images.cover_height = height < node->in.height ? height : node->in.height;
+        images.cover_width = width < node->in.width ? width : node->in.width;
+    }
+    return images;
+}
+
+/* Pixels of the image in local memory that pooled values go through. */
+static int image_pixels(const struct ink_call *call, const struct images *images, const struct cut *cut)
+{
+    if (images->pool.height * images->pool.width == 1)
+        return 0;
+    if (call->pass == INK_FORWARD)
+        return cut->band * cut->winograd.m * cut->tiles_width * cut->winograd.m;
+    const struct ink_shape *pooled = call->pass == INK_BACKWARD_DATA ? &images->source : &images->result;
+    int rows = cut->band * cut->winograd.m + cut->winograd.r - 1 + 2 * (images->pool.height - 1);
+    return (rows < pooled->height ? round_up(rows, images->pool.height) : pooled->height) * pooled->width;
+}
+
+/* Sizes of a cut whose samples and band are set. */
+static void measure(const struct ink_call *call, const struct images *images, struct cut *cut)
+{
+    const struct ink_winograd *w = &cut->winograd;
+    int width = call->vector_width, places = w->n * w->n;
+    int vectors = (images->result.channels + width - 1) / width;
+    bool weights = call->pass == INK_BACKWARD_WEIGHTS;
+    cut->tiles = cut->samples * cut->band * cut->tiles_width;
+    ink_pick_tile(call, weights ? images->source.channels : cut->tiles, vectors, &cut->tile);
+    cut->source_channels = round_up(images->source.channels, width);
+    cut->result_channels = round_up(images->result.channels, width * cut->tile.q);
+    cut->v_at = cut->tiles * cut->source_channels + 16;
+    cut->m_at = cut->tiles * cut->result_channels + 16;
+    cut->image_pixels = image_pixels(call, images, cut);
+    cut->local_bytes = ((size_t)places * (size_t)(cut->v_at + cut->m_at) + (size_t)(cut->image_pixels * width)) * sizeof(float);
+
+    struct ink_winograd_work work = ink_winograd_work(w);
+    int groups = (call->batch + cut->samples - 1) / cut->samples * ((cut->tiles_height + cut->band - 1) / cut->band);
+    int all = call->batch * cut->tiles_height * cut->tiles_width;
+    double in = (double)(w->n + w->n) * work.input, out = (double)(w->n + w->m) * (weights ? work.output_back : work.output);
+    double transforms = all * (in * cut->source_channels + out * cut->result_channels) / width / transform_vectors;
+    double products = (double)all * places * images->source.channels * cut->result_channels / width / product_vectors;
+    /* transformed weights are read by each group, and their gradients read and written */
+    double stream = (double)groups * places * images->source.channels * cut->result_channels * sizeof(float) * (weights ? 2 : 1) / STREAM_BYTES;
+    cut->cycles = transforms + (products > stream ? products : stream);
+}
+
+/* The best samples and band for a tile that fit into bytes of local memory; false if none does. */
+static bool cut_batch(const struct ink_call *call, const struct images *images, size_t bytes, struct cut *cut)
+{
+    int want = 4 * (int)call->device->info.compute_units, most = (call->batch + want - 1) / want; /* share out the batch */
+    struct cut best = {0};
+    for (int samples = 1; samples <= most && samples <= 64; samples++) {
+        struct cut next = *cut;
+        next.samples = samples;
+        next.band = cut->tiles_height;
+        measure(call, images, &next);
+        if (next.local_bytes <= bytes && (!best.samples || next.cycles < best.cycles))
+            best = next;
+    }
+    bool pooled = call->pass == INK_FORWARD && images->pool.height > 1;
+    for (int band = cut->tiles_height - 1; band >= 1; band--) {
+        int bands = (cut->tiles_height + band - 1) / band;
+        struct cut next = *cut;
+        if (pooled && band * cut->winograd.m % images->pool.height != 0)
+            continue;
+        if (best.samples && call->batch * bands > 2 * want) /* enough to share out already */
+            break;
+        next.samples = 1;
+        next.band = band;
+        measure(call, images, &next);
+        bool few = best.samples && call->batch * ((cut->tiles_height + best.band - 1) / best.band) < want;
+        if (next.local_bytes <= bytes && (!best.samples || few))
+            best = next;
+    }
+    if (best.samples)
+        *cut = best;
+    return best.samples > 0;
+}
+
+/* The cut of a variant; false if there is none. Variants are the tiles that fit, the fastest by prediction first. */
+static bool pick_cut(const struct ink_call *call, int variant, struct cut *out)
+{
+    struct images images = images_of(call);
+    struct cut cuts[INK_WINOGRAD_LARGEST];
+    int r = call->node->layer.filter_height, count = 0;
+    size_t bytes = (size_t)call->device->info.local_bytes * 7 / 8;
+    for (int m = 2; m + r - 1 <= INK_WINOGRAD_LARGEST; m++) {
+        struct cut cut = {.tiles_height = (images.cover_height + m - 1) / m, .tiles_width = (images.cover_width + m - 1) / m};
+        ink_winograd_matrices(m, r, &cut.winograd);
+        if (!cut_batch(call, &images, bytes, &cut))
+            continue;
+        int at = count++;
+        for (; at > 0 && cuts[at - 1].cycles > cut.cycles; at--)
+            cuts[at] = cuts[at - 1];
+        cuts[at] = cut;
+    }
+    if (variant >= count)
+        return false;
+    *out = cuts[variant];
+    return true;
+}
+
+bool ink_winograd_applies(const struct ink_call *call)
+{
+    const struct ink_layer *l = &call->node->layer;
+    struct cut cut;
+    bool square = l->filter_height == l->filter_width && l->filter_height >= 2 && l->filter_height + 1 <= INK_WINOGRAD_LARGEST;
+    bool plain = l->stride_height == 1 && l->stride_width == 1 && l->dilation_height == 1 && l->dilation_width == 1 && l->groups == 1;
+    if (!square || !plain || call->style != INK_STYLE_CPU || !pick_cut(call, 0, &cut))
+        return false;
+    double direct = ink_conv_flops(call->node) / 2 * call->batch / call->vector_width / product_vectors;
+    return cut.cycles < direct;
+}
+
+int ink_winograd_variants(const struct ink_call *call)
+{
+    struct cut cut;
+    int count = 0;
+    while (pick_cut(call, count, &cut))
+        count++;
+    return count;
+}
+
+/* A launch of cl/winograd.cl with its transforms and the defines that every kernel there needs. */
+static struct ink_launch *emit(struct ink_launches *list, const struct ink_call *call, const struct images *images, const struct cut *cut,
+                               const char *kernel, const char *label)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s F(%dx%d, %dx%d)", label, cut->winograd.m, cut->winograd.m, cut->winograd.r, cut->winograd.r);
+    struct ink_launch *launch = ink_launch_add(list, "winograd.cl", kernel, name);
+    bool edges = images->pad_height > 0 || images->pad_width > 0 ||
+                 cut->tiles_height * cut->winograd.m + cut->winograd.r - 1 - images->pad_height > images->source.height ||
+                 cut->tiles_width * cut->winograd.m + cut->winograd.r - 1 - images->pad_width > images->source.width;
+    int bias_at = cut->winograd.r * cut->winograd.r * call->node->in.channels * call->node->layer.units;
+    const struct { const char *name; int value; } defines[] = {
+        {"M", cut->winograd.m}, {"R", cut->winograd.r}, {"N", cut->winograd.n}, {"ONE", cut->winograd.one},
+        {"IH", images->source.height}, {"IW", images->source.width}, {"SRC_C", images->source.channels}, {"SRC_CP", cut->source_channels},
+        {"PAD_H", images->pad_height}, {"PAD_W", images->pad_width}, {"OH", images->result.height}, {"OW", images->result.width},
+        {"DST_C", images->result.channels}, {"DST_CP", cut->result_channels}, {"COVER_H", images->cover_height},
+        {"COVER_W", images->cover_width}, {"TILES_H", cut->tiles_height}, {"TILES_W", cut->tiles_width}, {"SAMPLES", cut->samples},
+        {"BAND", cut->band}, {"T", cut->tiles}, {"ROWS", cut->tile.rows}, {"Q", cut->tile.q}, {"V_AT", cut->v_at}, {"M_AT", cut->m_at},
+        {"POOL_H", images->pool.height}, {"POOL_W", images->pool.width}, {"IMAGE_PIXELS", cut->image_pixels}, {"EDGES", edges},
+        {"BIAS", !call->node->layer.no_bias}, {"BIAS_AT", bias_at},
+    };
+    for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
+        ink_define_int(list, launch, defines[i].name, defines[i].value);
+    if (!list->status)
+        list->status = ink_winograd_text(&cut->winograd, &launch->generated);
+    launch->error_factor = ink_winograd_error(&cut->winograd);
+    return launch;
+}
+
+/* The launch that transforms weights, [tap][source channel][result channel], for the products; gives the transformed ones. */
+static ink_value emit_weights(struct ink_launches *list, const struct ink_call *call, const struct images *images, const struct cut *cut,
+                              ink_value weights, bool turned)
+{
+    size_t places = (size_t)(cut->winograd.n * cut->winograd.n);
+    ink_value u = ink_value_create(list, "transformed weights", 0,
+                                   places * (size_t)images->source.channels * (size_t)cut->result_channels * sizeof(float));
+    struct ink_launch *launch = ink_launch_add(list, "winograd.cl", "weights", "transform of weights");
+    const struct { const char *name; int value; } defines[] = {
+        {"M", cut->winograd.m}, {"R", cut->winograd.r}, {"N", cut->winograd.n}, {"SRC_C", images->source.channels},
+        {"DST_C", images->result.channels}, {"DST_CP", cut->result_channels}, {"Q", cut->tile.q}, {"TURNED", turned},
+    };
+    for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
+        ink_define_int(list, launch, defines[i].name, defines[i].value);
+    if (!list->status)
+        list->status = ink_winograd_text(&cut->winograd, &launch->generated);
+    ink_arg_value(list, launch, INK_ARG_READ, weights);
+    ink_arg_value(list, launch, INK_ARG_WRITE, u);
+    ink_range_fixed(launch, 0, (size_t)images->source.channels, 1, 1);
+    ink_range_fixed(launch, 1, (size_t)(cut->result_channels / call->vector_width), 1, 1);
+    return u;
+}
+
+static void range_groups(struct ink_launch *launch, const struct cut *cut)
+{
+    ink_range_fixed(launch, 0, (size_t)cut->tiles_height, (size_t)cut->band, 1);
+    ink_range_samples(launch, 1, 1, (size_t)cut->samples, 1);
+}
+
+void ink_winograd_forward(struct ink_launches *list, const struct ink_call *call)
+{
+    struct images images = images_of(call);
+    struct cut cut;
+    if (!pick_cut(call, call->variant, &cut))
+        return;
+    ink_value u = emit_weights(list, call, &images, &cut, call->parameters, false);
+    struct ink_launch *launch = emit(list, call, &images, &cut, "forward", "forward");
+    bool keep = call->node->pool.height && call->saved[0] != INK_NO_VALUE;
+    ink_define_int(list, launch, "KEEP", keep);
+    ink_define_activation(list, launch, call);
+    ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
+    ink_arg_value(list, launch, INK_ARG_READ, u);
+    ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
+    ink_arg_value(list, launch, INK_ARG_WRITE, call->y);
+    if (keep)
+        ink_arg_value(list, launch, INK_ARG_WRITE, call->saved[0]);
+    ink_arg_scalar(list, launch, INK_BATCH);
+    range_groups(launch, &cut);
+    launch->sample_flops = ink_conv_flops(call->node);
+}
+
+void ink_winograd_backward_data(struct ink_launches *list, const struct ink_call *call)
+{
+    const struct ink_layer *l = &call->node->layer;
+    struct images images = images_of(call);
+    struct cut cut;
+    int taps = l->filter_height * l->filter_width, k = call->node->in.channels;
+    if (!pick_cut(call, call->variant, &cut))
+        return;
+    ink_value turned = ink_value_create(list, "transposed weights", 0, (size_t)taps * (size_t)k * (size_t)l->units * sizeof(float));
+    ink_emit_transpose(list, call, call->parameters, turned, taps, k, l->units);
+    ink_value u = emit_weights(list, call, &images, &cut, turned, true);
+    struct ink_launch *launch = emit(list, call, &images, &cut, "backward_data", "backward_data");
+    ink_arg_value(list, launch, INK_ARG_READ, call->dy);
+    ink_arg_value(list, launch, INK_ARG_READ, u);
+    if (call->node->pool.height)
+        ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
+    ink_arg_dx(list, launch, call);
+    ink_arg_scalar(list, launch, INK_BATCH);
+    range_groups(launch, &cut);
+    launch->sample_flops = ink_conv_flops(call->node);
+}
+
+void ink_winograd_backward_weights(struct ink_launches *list, const struct ink_call *call)
+{
+    struct images images = images_of(call);
+    struct cut cut;
+    if (!pick_cut(call, call->variant, &cut))
+        return;
+    /* chunks enough for many cores, from a partition of the batch that depends on nothing but the shapes */
+    int bands = (cut.tiles_height + cut.band - 1) / cut.band, steps = (call->batch + cut.samples - 1) / cut.samples * bands;
+    int chunk = (steps + 7) / 8, chunks = (steps + chunk - 1) / chunk;
+    size_t places = (size_t)(cut.winograd.n * cut.winograd.n);
+    size_t floats = (places * (size_t)images.source.channels + 1) * (size_t)cut.result_channels;
+    ink_value partial = ink_value_create(list, "partial gradients", 0, (size_t)chunks * floats * sizeof(float));
+    struct ink_launch *launch = emit(list, call, &images, &cut, "backward_weights", "backward_weights");
+    ink_define_int(list, launch, "CHUNK", chunk);
+    ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
+    ink_arg_value(list, launch, INK_ARG_READ, call->dy);
+    if (call->node->pool.height)
+        ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
+    ink_arg_value(list, launch, INK_ARG_WRITE, partial);
+    ink_arg_scalar(list, launch, INK_BATCH);
+    ink_range_samples(launch, 0, (size_t)bands, (size_t)(chunk * cut.samples), 1);
+    launch->sample_flops = ink_conv_flops(call->node);
+
+    launch = emit(list, call, &images, &cut, "gradients", "gradients of weights");
+    ink_define_int(list, launch, "CHUNK", chunk);
+    ink_arg_value(list, launch, INK_ARG_READ, partial);
+    ink_arg_value(list, launch, INK_ARG_WRITE, call->gradients);
+    ink_arg_scalar(list, launch, INK_BATCH);
+    ink_range_fixed(launch, 0, (size_t)images.source.channels, 1, 1);
+    ink_range_fixed(launch, 1, (size_t)((images.result.channels + call->vector_width - 1) / call->vector_width), 1, 1);
+}
