@@ -14,7 +14,9 @@
  * A work-item (a work-group of its own) takes T tiles, SAMPLES whole samples or BAND rows of tiles of one, through all three
  * steps; v and m lie in local memory, which is cache here. forward and backward_data are one kernel as in conv_direct.cl:
  * backward_data is a convolution of dy, padded by R - 1 - pad, with the filters turned round and transposed. The transposed
- * algorithm gives the gradient of the weights from the same transforms: G' [ sum over tiles of (B' x B) (A dy A')' ] G.
+ * algorithm gives the gradient of the weights from the same transforms: G' [ sum over tiles of (B' x B) (A dy A')' ] G. And
+ * transposed_data the gradient of the data, B [ (G w G') . (A dy A') ] B', with fewer points for most sizes, but its tiles of
+ * N x N overlap, so that a work-item has to take whole samples.
  *
  *   M, R, N           the tile, the filter, and the tile of the source
  *   IH, IW, SRC_C     the source image; SRC_CP its channels in whole vectors     PAD_H, PAD_W  rows and columns before it
@@ -25,9 +27,10 @@
  *   V_AT, M_AT        floats of v and m from place to place (padded: powers of two are slow)
  *   BIAS, BIAS_AT     whether there is a bias, and its place in the parameters
  *   POOL_H, POOL_W    max pooling fused behind the convolution (1 x 1: none), windows side by side
+ *   IMAGE_PIXELS, IMAGE_W   the image in local memory that pooled values and overlapping tiles go through; its width
  *   EDGES             a tile can reach outside the source
- *   INPUT, OUTPUT, FILTER, OUTPUT_BACK, FILTER_BACK   f(O, D): O(i) = sum of coefficients * D(k), in one dimension; generated
- *                     from the points: B', A', G, A, G'
+ *   INPUT, OUTPUT, FILTER, INPUT_BACK, OUTPUT_BACK, FILTER_BACK   f(O, D): O(i) = sum of coefficients * D(k), in one
+ *                     dimension; generated from the points: B', A', G, B, A, G'
  */
 #define PLACES (N * N)
 #define PANEL (Q * VW)
@@ -67,7 +70,7 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 }
 #endif
 
-#if defined(KERNEL_forward) || defined(KERNEL_backward_data) || defined(KERNEL_backward_weights)
+#ifndef KERNEL_weights
 /* One vector of channels of a pooled image, unpooled: rows first_row .. end_row - 1 of image[rows][UNPOOLED_W]. */
 #define UNPOOL(dy, place, sample, channels, c, pooled_h, pooled_w, first_row, end_row, image)                        \
     NO_UNROLL for (int ph = (first_row) / POOL_H; ph < ((end_row) + POOL_H - 1) / POOL_H; ph++)                       \
@@ -82,7 +85,20 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
         }
 #endif
 
-#if defined(KERNEL_forward) || defined(KERNEL_backward_data)
+#if defined(KERNEL_forward) || defined(KERNEL_backward_data) || defined(KERNEL_transposed_data)
+#ifdef KERNEL_transposed_data
+#define SOURCE_PAD_H 0
+#define SOURCE_PAD_W 0
+#define SIDE M /* of a tile of the source, and its transform */
+#define FROM_TILE OUTPUT_BACK
+#define INSIDE_SOURCE(h, w) ((IH % M == 0 || (h) < IH) && (IW % M == 0 || (w) < IW))
+#else
+#define SOURCE_PAD_H PAD_H
+#define SOURCE_PAD_W PAD_W
+#define SIDE N
+#define FROM_TILE INPUT
+#define INSIDE_SOURCE(h, w) (!EDGES || ((h) >= 0 && (h) < IH && (w) >= 0 && (w) < IW))
+#endif
 #ifdef KERNEL_forward
 #define UNPOOLS 0
 SOLO_KERNEL(forward)(in_t x, in_t u, in_t parameters, out_t y
@@ -92,7 +108,11 @@ SOLO_KERNEL(forward)(in_t x, in_t u, in_t parameters, out_t y
                      , int n)
 #else
 #define UNPOOLS POOLED
+#ifdef KERNEL_backward_data
 SOLO_KERNEL(backward_data)(in_t x, in_t u
+#else
+SOLO_KERNEL(transposed_data)(in_t x, in_t u
+#endif
 #if POOLED
                            , __global const uchar *restrict places
 #endif
@@ -100,17 +120,17 @@ SOLO_KERNEL(backward_data)(in_t x, in_t u
 #endif
 {
     __local float v[PLACES * V_AT] __attribute__((aligned(64))), m[PLACES * M_AT] __attribute__((aligned(64)));
-#if POOLED
+#if IMAGE_PIXELS > 0
     __local float image[IMAGE_PIXELS * VW] __attribute__((aligned(64)));
 #endif
     int band = get_global_id(0), first = get_global_id(1) * SAMPLES, samples = min(SAMPLES, n - first);
     int top = band * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
 
-    /* v = B' source B */
+    /* v = B' source B, or A source A' */
     NO_UNROLL for (int s = 0; s < samples; s++)
         NO_UNROLL for (int c = 0; c < SRC_C; c += VW) {
 #if UNPOOLS
-            int row0 = max(top * M - PAD_H, 0) / POOL_H * POOL_H, row1 = min(bottom * M - PAD_H + R - 1, IH);
+            int row0 = max(top * M - SOURCE_PAD_H, 0) / POOL_H * POOL_H, row1 = min(bottom * M - SOURCE_PAD_H + SIDE - M, IH);
             UNPOOL(x, places, first + s, SRC_C, c, IH / POOL_H, IW / POOL_W, row0, row1, image)
 #define SOURCE(h, w) LOADS(image + (((h)-row0) * IW + (w)) * VW)
 #else
@@ -118,21 +138,17 @@ SOLO_KERNEL(backward_data)(in_t x, in_t u
 #define SOURCE(h, w) LOAD(source + ((h)*IW + (w)) * SRC_C)
 #endif
             NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) {
-                int h = (top + t / TILES_W) * M - PAD_H, w = t % TILES_W * M - PAD_W;
-                floatv mid[N][N], out[N];
-#if EDGES
-#define PIXEL(i) ((h + (i) >= 0 && h + (i) < IH && w + j >= 0 && w + j < IW) ? SOURCE(h + (i), w + j) : SPLAT(0.0f))
-#else
-#define PIXEL(i) SOURCE(h + (i), w + j)
-#endif
+                int h = (top + t / TILES_W) * M - SOURCE_PAD_H, w = t % TILES_W * M - SOURCE_PAD_W;
+                floatv mid[N][SIDE], out[N];
+#define PIXEL(i) (INSIDE_SOURCE(h + (i), w + j) ? SOURCE(h + (i), w + j) : SPLAT(0.0f))
 #define MID(i) mid[i][j]
-                UNROLL for (int j = 0; j < N; j++)
-                    INPUT(MID, PIXEL)
+                UNROLL for (int j = 0; j < SIDE; j++)
+                    FROM_TILE(MID, PIXEL)
                 __local float *to = v + (s * (bottom - top) * TILES_W + t) * SRC_CP + c;
 #define IN_ROW(i) mid[r][i]
 #define OUT_ROW(i) out[i]
                 UNROLL for (int r = 0; r < N; r++) {
-                    INPUT(OUT_ROW, IN_ROW)
+                    FROM_TILE(OUT_ROW, IN_ROW)
                     UNROLL for (int i = 0; i < N; i++)
                         STORES(out[i], to + (r * N + i) * V_AT);
                 }
@@ -172,6 +188,45 @@ SOLO_KERNEL(backward_data)(in_t x, in_t u
             }
         }
 
+#ifdef KERNEL_transposed_data
+    /* result = B m B', tiles added where they overlap, each pixel first stored by the first tile that covers it */
+    NO_UNROLL for (int s = 0; s < samples; s++)
+        NO_UNROLL for (int c = 0; c < DST_C; c += VW) {
+            int more = DST_C - c;
+            NO_UNROLL for (int t = 0; t < TILES_H * TILES_W; t++) {
+                __local const float *from = m + (s * TILES_H * TILES_W + t) * DST_CP + c;
+                __local float *to = image + (t / TILES_W * M * IMAGE_W + t % TILES_W * M) * VW;
+                floatv mid[N][N], out[N];
+#define PLACE(i) LOADS(from + ((i)*N + j) * M_AT)
+#define MID(i) mid[i][j]
+                UNROLL for (int j = 0; j < N; j++)
+                    INPUT_BACK(MID, PLACE)
+#define IN_ROW(i) mid[r][i]
+#define OUT_ROW(i) out[i]
+                UNROLL for (int r = 0; r < N; r++) {
+                    INPUT_BACK(OUT_ROW, IN_ROW)
+                    UNROLL for (int i = 0; i < N; i++) {
+                        __local float *pixel = to + (r * IMAGE_W + i) * VW;
+                        bool covered = (r < R - 1 && t >= TILES_W) || (i < R - 1 && t % TILES_W > 0);
+                        STORES(covered ? out[i] + LOADS(pixel) : out[i], pixel);
+                    }
+                }
+#undef PLACE
+#undef MID
+#undef IN_ROW
+#undef OUT_ROW
+            }
+            NO_UNROLL for (int h = 0; h < OH; h++)
+                NO_UNROLL for (int w = 0; w < OW; w++) {
+                    long at = (((long)(first + s) * OH + h) * OW + w) * DST_C + c;
+                    floatv sum = h < COVER_H && w < COVER_W ? LOADS(image + ((h + PAD_H) * IMAGE_W + w + PAD_W) * VW) : SPLAT(0.0f);
+                    if (DST_C % VW == 0)
+                        STORE_DX(sum, at);
+                    else
+                        STORE_DX_FIRST(sum, at, more)
+                }
+        }
+#else
     /* result = A' m A */
     NO_UNROLL for (int s = 0; s < samples; s++)
         NO_UNROLL for (int c = 0; c < DST_C; c += VW) {
@@ -264,7 +319,13 @@ SOLO_KERNEL(backward_data)(in_t x, in_t u
                 }
 #endif
         }
+#endif
 }
+#undef SIDE
+#undef FROM_TILE
+#undef INSIDE_SOURCE
+#undef SOURCE_PAD_H
+#undef SOURCE_PAD_W
 #undef UNPOOLS
 #endif
 

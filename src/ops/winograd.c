@@ -6,7 +6,11 @@
 #include "ops/winograd.h"
 
 /* Beside the largest tile, what a core does in a cycle, by which tiles are compared with each other and with direct sums. */
-enum { STREAM_BYTES = 8 };                      /* of transformed weights, from the last-level cache */
+enum {
+    STREAM_BYTES = 8, /* of transformed weights, from the last-level cache */
+    SHARES = 16,      /* work-groups at least, where the batch gives as many; not the device's cores, as bits depend on it */
+    BALANCED = 8,     /* work-groups in a multiple of this leave no core idle at the end */
+};
 static const double transform_vectors = 1.3;    /* transforms: vector operations, with their loads and stores */
 static const double product_vectors = 1.7;      /* register tiles: vector multiply-adds; 2 is the most */
 
@@ -21,6 +25,7 @@ struct images {
 
 /* How a pass is cut. */
 struct cut {
+    bool transposed;               /* backward_data by the transposed algorithm */
     struct ink_winograd winograd;
     int tiles_height, tiles_width;
     int samples, band, tiles;      /* of a work-item: samples, or rows of tiles of one sample; tiles */
@@ -33,7 +38,7 @@ struct cut {
 
 static int round_up(int value, int step) { return (value + step - 1) / step * step; }
 
-static struct images images_of(const struct ink_call *call)
+static struct images images_of(const struct ink_call *call, bool transposed)
 {
     const struct ink_node *node = call->node;
     const struct ink_layer *l = &node->layer;
@@ -47,8 +52,8 @@ static struct images images_of(const struct ink_call *call)
     if (call->pass == INK_BACKWARD_DATA) {
         images.source = out;
         images.result = node->in;
-        images.pad_height = l->filter_height - 1 - l->pad_top;
-        images.pad_width = l->filter_width - 1 - l->pad_left;
+        images.pad_height = transposed ? l->pad_top : l->filter_height - 1 - l->pad_top;
+        images.pad_width = transposed ? l->pad_left : l->filter_width - 1 - l->pad_left;
         int height = out.height + l->filter_height - 1 - l->pad_top, width = out.width + l->filter_width - 1 - l->pad_left;
         images.cover_height = height < node->in.height ? height : node->in.height;
         images.cover_width = width < node->in.width ? width : node->in.width;
@@ -56,16 +61,21 @@ static struct images images_of(const struct ink_call *call)
     return images;
 }
 
-/* Pixels of the image in local memory that pooled values go through. */
+/* Width of the image in local memory that overlapping tiles are added up in. */
+static int image_width(const struct cut *cut) { return cut->tiles_width * cut->winograd.m + cut->winograd.r - 1; }
+
+/* Pixels of the image in local memory that pooled values and overlapping tiles go through. */
 static int image_pixels(const struct ink_call *call, const struct images *images, const struct cut *cut)
 {
+    int overlapping = cut->transposed ? (cut->tiles_height * cut->winograd.m + cut->winograd.r - 1) * image_width(cut) : 0;
     if (images->pool.height * images->pool.width == 1)
-        return 0;
+        return overlapping;
     if (call->pass == INK_FORWARD)
         return cut->band * cut->winograd.m * cut->tiles_width * cut->winograd.m;
     const struct ink_shape *pooled = call->pass == INK_BACKWARD_DATA ? &images->source : &images->result;
     int rows = cut->band * cut->winograd.m + cut->winograd.r - 1 + 2 * (images->pool.height - 1);
-    return (rows < pooled->height ? round_up(rows, images->pool.height) : pooled->height) * pooled->width;
+    int pixels = (rows < pooled->height ? round_up(rows, images->pool.height) : pooled->height) * pooled->width;
+    return pixels > overlapping ? pixels : overlapping;
 }
 
 /* Sizes of a cut whose samples and band are set. */
@@ -87,18 +97,19 @@ static void measure(const struct ink_call *call, const struct images *images, st
     struct ink_winograd_work work = ink_winograd_work(w);
     int groups = (call->batch + cut->samples - 1) / cut->samples * ((cut->tiles_height + cut->band - 1) / cut->band);
     int all = call->batch * cut->tiles_height * cut->tiles_width;
-    double in = (double)(w->n + w->n) * work.input, out = (double)(w->n + w->m) * (weights ? work.output_back : work.output);
+    double in = cut->transposed ? (double)(w->m + w->n) * work.output_back : 2.0 * w->n * work.input;
+    double out = cut->transposed ? 2.0 * w->n * work.input_back : (double)(w->n + w->m) * (weights ? work.output_back : work.output);
     double transforms = all * (in * cut->source_channels + out * cut->result_channels) / width / transform_vectors;
     double products = (double)all * places * images->source.channels * cut->result_channels / width / product_vectors;
     /* transformed weights are read by each group, and their gradients read and written */
     double stream = (double)groups * places * images->source.channels * cut->result_channels * sizeof(float) * (weights ? 2 : 1) / STREAM_BYTES;
-    cut->cycles = transforms + (products > stream ? products : stream);
+    cut->cycles = (transforms + (products > stream ? products : stream)) * round_up(groups, BALANCED) / groups;
 }
 
 /* The best samples and band for a tile that fit into bytes of local memory; false if none does. */
 static bool cut_batch(const struct ink_call *call, const struct images *images, size_t bytes, struct cut *cut)
 {
-    int want = 4 * (int)call->device->info.compute_units, most = (call->batch + want - 1) / want; /* share out the batch */
+    int most = (call->batch + SHARES - 1) / SHARES;
     struct cut best = {0};
     for (int samples = 1; samples <= most && samples <= 64; samples++) {
         struct cut next = *cut;
@@ -109,17 +120,17 @@ static bool cut_batch(const struct ink_call *call, const struct images *images, 
             best = next;
     }
     bool pooled = call->pass == INK_FORWARD && images->pool.height > 1;
-    for (int band = cut->tiles_height - 1; band >= 1; band--) {
+    for (int band = cut->tiles_height - 1; band >= 1 && !cut->transposed; band--) {
         int bands = (cut->tiles_height + band - 1) / band;
         struct cut next = *cut;
         if (pooled && band * cut->winograd.m % images->pool.height != 0)
             continue;
-        if (best.samples && call->batch * bands > 2 * want) /* enough to share out already */
+        if (best.samples && call->batch * bands > 2 * SHARES) /* enough to share out already */
             break;
         next.samples = 1;
         next.band = band;
         measure(call, images, &next);
-        bool few = best.samples && call->batch * ((cut->tiles_height + best.band - 1) / best.band) < want;
+        bool few = best.samples && call->batch * ((cut->tiles_height + best.band - 1) / best.band) < SHARES;
         if (next.local_bytes <= bytes && (!best.samples || few))
             best = next;
     }
@@ -131,19 +142,22 @@ static bool cut_batch(const struct ink_call *call, const struct images *images, 
 /* The cut of a variant; false if there is none. Variants are the tiles that fit, the fastest by prediction first. */
 static bool pick_cut(const struct ink_call *call, int variant, struct cut *out)
 {
-    struct images images = images_of(call);
-    struct cut cuts[INK_WINOGRAD_LARGEST];
+    struct cut cuts[2 * INK_WINOGRAD_LARGEST];
     int r = call->node->layer.filter_height, count = 0;
     size_t bytes = (size_t)call->device->info.local_bytes * 7 / 8;
-    for (int m = 2; m + r - 1 <= INK_WINOGRAD_LARGEST; m++) {
-        struct cut cut = {.tiles_height = (images.cover_height + m - 1) / m, .tiles_width = (images.cover_width + m - 1) / m};
-        ink_winograd_matrices(m, r, &cut.winograd);
-        if (!cut_batch(call, &images, bytes, &cut))
-            continue;
-        int at = count++;
-        for (; at > 0 && cuts[at - 1].cycles > cut.cycles; at--)
-            cuts[at] = cuts[at - 1];
-        cuts[at] = cut;
+    for (int transposed = 0; transposed <= (call->pass == INK_BACKWARD_DATA); transposed++) {
+        struct images images = images_of(call, transposed);
+        int height = transposed ? images.source.height : images.cover_height, width = transposed ? images.source.width : images.cover_width;
+        for (int m = 2; m + r - 1 <= INK_WINOGRAD_LARGEST; m++) {
+            struct cut cut = {.transposed = transposed, .tiles_height = (height + m - 1) / m, .tiles_width = (width + m - 1) / m};
+            ink_winograd_matrices(m, r, &cut.winograd);
+            if (!cut_batch(call, &images, bytes, &cut))
+                continue;
+            int at = count++;
+            for (; at > 0 && cuts[at - 1].cycles > cut.cycles; at--)
+                cuts[at] = cuts[at - 1];
+            cuts[at] = cut;
+        }
     }
     if (variant >= count)
         return false;
@@ -190,7 +204,7 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
         {"DST_C", images->result.channels}, {"DST_CP", cut->result_channels}, {"COVER_H", images->cover_height},
         {"COVER_W", images->cover_width}, {"TILES_H", cut->tiles_height}, {"TILES_W", cut->tiles_width}, {"SAMPLES", cut->samples},
         {"BAND", cut->band}, {"T", cut->tiles}, {"ROWS", cut->tile.rows}, {"Q", cut->tile.q}, {"V_AT", cut->v_at}, {"M_AT", cut->m_at},
-        {"POOL_H", images->pool.height}, {"POOL_W", images->pool.width}, {"IMAGE_PIXELS", cut->image_pixels}, {"EDGES", edges},
+        {"POOL_H", images->pool.height}, {"POOL_W", images->pool.width}, {"IMAGE_PIXELS", cut->image_pixels}, {"IMAGE_W", image_width(cut)}, {"EDGES", edges},
         {"BIAS", !call->node->layer.no_bias}, {"BIAS_AT", bias_at},
     };
     for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
@@ -232,7 +246,7 @@ static void range_groups(struct ink_launch *launch, const struct cut *cut)
 
 void ink_winograd_forward(struct ink_launches *list, const struct ink_call *call)
 {
-    struct images images = images_of(call);
+    struct images images = images_of(call, false);
     struct cut cut;
     if (!pick_cut(call, call->variant, &cut))
         return;
@@ -255,15 +269,16 @@ void ink_winograd_forward(struct ink_launches *list, const struct ink_call *call
 void ink_winograd_backward_data(struct ink_launches *list, const struct ink_call *call)
 {
     const struct ink_layer *l = &call->node->layer;
-    struct images images = images_of(call);
     struct cut cut;
     int taps = l->filter_height * l->filter_width, k = call->node->in.channels;
     if (!pick_cut(call, call->variant, &cut))
         return;
     ink_value turned = ink_value_create(list, "transposed weights", 0, (size_t)taps * (size_t)k * (size_t)l->units * sizeof(float));
     ink_emit_transpose(list, call, call->parameters, turned, taps, k, l->units);
-    ink_value u = emit_weights(list, call, &images, &cut, turned, true);
-    struct ink_launch *launch = emit(list, call, &images, &cut, "backward_data", "backward_data");
+    struct images images = images_of(call, cut.transposed);
+    ink_value u = emit_weights(list, call, &images, &cut, turned, !cut.transposed);
+    struct ink_launch *launch = cut.transposed ? emit(list, call, &images, &cut, "transposed_data", "backward_data transposed")
+                                               : emit(list, call, &images, &cut, "backward_data", "backward_data");
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
     ink_arg_value(list, launch, INK_ARG_READ, u);
     if (call->node->pool.height)
@@ -276,13 +291,13 @@ void ink_winograd_backward_data(struct ink_launches *list, const struct ink_call
 
 void ink_winograd_backward_weights(struct ink_launches *list, const struct ink_call *call)
 {
-    struct images images = images_of(call);
+    struct images images = images_of(call, false);
     struct cut cut;
     if (!pick_cut(call, call->variant, &cut))
         return;
     /* chunks enough for many cores, from a partition of the batch that depends on nothing but the shapes */
     int bands = (cut.tiles_height + cut.band - 1) / cut.band, steps = (call->batch + cut.samples - 1) / cut.samples * bands;
-    int chunk = (steps + 7) / 8, chunks = (steps + chunk - 1) / chunk;
+    int chunk = (steps + BALANCED - 1) / BALANCED, chunks = (steps + chunk - 1) / chunk;
     size_t places = (size_t)(cut.winograd.n * cut.winograd.n);
     size_t floats = (places * (size_t)images.source.channels + 1) * (size_t)cut.result_channels;
     ink_value partial = ink_value_create(list, "partial gradients", 0, (size_t)chunks * floats * sizeof(float));

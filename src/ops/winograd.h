@@ -24,11 +24,11 @@ double ink_winograd_error(const struct ink_winograd *winograd);
 /* m and r at least 2, m + r - 1 at most INK_WINOGRAD_LARGEST. */
 void ink_winograd_matrices(int m, int r, struct ink_winograd *winograd);
 
-/* The macros INPUT, OUTPUT, FILTER, OUTPUT_BACK and FILTER_BACK of cl/winograd.cl. *text: free(). */
+/* The macros INPUT, OUTPUT, FILTER, INPUT_BACK, OUTPUT_BACK and FILTER_BACK of cl/winograd.cl. *text: free(). */
 ink_status ink_winograd_text(const struct ink_winograd *winograd, char **text);
 
 /* Additions and multiplications of one application of each matrix as ink_winograd_text() writes it. */
-struct ink_winograd_work { int input, filter, output, output_back, filter_back; };
+struct ink_winograd_work { int input, filter, output, input_back, output_back, filter_back; };
 struct ink_winograd_work ink_winograd_work(const struct ink_winograd *winograd);
 
 #endif

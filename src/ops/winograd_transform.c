@@ -220,13 +220,15 @@ static void transpose(const double *matrix, int rows, int columns, double *out)
 
 static struct ink_winograd_work write_all(const struct ink_winograd *w, struct ink_text *text)
 {
-    double output_back[L * L], filter_back[L * L];
+    double input_back[L * L], output_back[L * L], filter_back[L * L];
+    transpose(w->input, w->n, w->n, input_back);
     transpose(w->output, w->m, w->n, output_back);
     transpose(w->filter, w->n, w->r, filter_back);
     struct ink_winograd_work work;
     work.input = write_transform(text, "INPUT", w->input, w->n, w->n);
     work.filter = write_transform(text, "FILTER", w->filter, w->n, w->r);
     work.output = write_transform(text, "OUTPUT", w->output, w->m, w->n);
+    work.input_back = write_transform(text, "INPUT_BACK", input_back, w->n, w->n);
     work.output_back = write_transform(text, "OUTPUT_BACK", output_back, w->n, w->m);
     work.filter_back = write_transform(text, "FILTER_BACK", filter_back, w->r, w->n);
     return work;
