@@ -41,10 +41,11 @@
 #define BANDS ((TILES_H + BAND - 1) / BAND)
 
 #ifdef KERNEL_weights
-/* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; TURNED: taps from last to first. Work-item (k, vector). */
+/* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; TURNED: taps from last to first. Work-item (vector, k), so that
+ * neighbours share cache lines. */
 SOLO_KERNEL(weights)(in_t weights, out_t u)
 {
-    int k = get_global_id(0), c = get_global_id(1) * VW;
+    int k = get_global_id(1), c = get_global_id(0) * VW;
     __global float *to = u + ((long)(c / PANEL) * SRC_C + k) * PANEL + c % PANEL;
     floatv mid[N][R], g[R], row[N];
 #define TAP(i) LOAD(weights + ((TURNED ? R * R - 1 - ((i)*R + j) : (i)*R + j) * SRC_C + k) * DST_C + c)
@@ -71,18 +72,22 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 #endif
 
 #ifndef KERNEL_weights
-/* One vector of channels of a pooled image, unpooled: rows first_row .. end_row - 1 of image[rows][UNPOOLED_W]. */
-#define UNPOOL(dy, place, sample, channels, c, pooled_h, pooled_w, first_row, end_row, image)                        \
-    NO_UNROLL for (int ph = (first_row) / POOL_H; ph < ((end_row) + POOL_H - 1) / POOL_H; ph++)                       \
-        NO_UNROLL for (int pw = 0; pw < (pooled_w); pw++) {                                                           \
-            long from_ = (((long)(sample) * (pooled_h) + ph) * (pooled_w) + pw) * (channels) + (c);                   \
-            floatv g_ = LOAD(dy + from_);                                                                             \
-            intv where_ = CAT(convert_int, VW)(CAT(vload, VW)(0, place + from_));                                     \
-            __local float *to_ = (image) + ((ph - (first_row) / POOL_H) * POOL_H * (pooled_w) + pw) * (POOL_W * VW);  \
-            UNROLL for (int h_ = 0; h_ < POOL_H; h_++)                                                                \
-                UNROLL for (int w_ = 0; w_ < POOL_W; w_++)                                                            \
-                    STORES(select(SPLAT(0.0f), g_, where_ == h_ * POOL_W + w_), to_ + (h_ * (pooled_w) * POOL_W + w_) * VW); \
-        }
+/* Channels are taken a cache line at a time through pixels and tiles, or all at once where no image is in between. */
+#define LINE 16
+#define FOR_CHANNELS(c, line, step, channels) NO_UNROLL for (int c = line; c < min((line) + (step), channels); c += VW)
+/* A line of channels of a pooled image, unpooled: rows first_row .. end_row - 1 of image[rows][columns][LINE]. */
+#define UNPOOL(dy, place, sample, channels, line, pooled_h, pooled_w, first_row, end_row, image)                          \
+    NO_UNROLL for (int ph = (first_row) / POOL_H; ph < ((end_row) + POOL_H - 1) / POOL_H; ph++)                            \
+        NO_UNROLL for (int pw = 0; pw < (pooled_w); pw++)                                                                  \
+            FOR_CHANNELS(c_, line, LINE, channels) {                                                                       \
+                long from_ = (((long)(sample) * (pooled_h) + ph) * (pooled_w) + pw) * (channels) + c_;                     \
+                floatv g_ = LOAD(dy + from_);                                                                              \
+                intv where_ = CAT(convert_int, VW)(CAT(vload, VW)(0, place + from_));                                      \
+                __local float *to_ = (image) + ((ph - (first_row) / POOL_H) * POOL_H * (pooled_w) + pw) * (POOL_W * LINE) + c_ - (line); \
+                UNROLL for (int h_ = 0; h_ < POOL_H; h_++)                                                                 \
+                    UNROLL for (int w_ = 0; w_ < POOL_W; w_++)                                                             \
+                        STORES(select(SPLAT(0.0f), g_, where_ == h_ * POOL_W + w_), to_ + (h_ * (pooled_w) * POOL_W + w_) * LINE); \
+            }
 #endif
 
 #if defined(KERNEL_forward) || defined(KERNEL_backward_data) || defined(KERNEL_transposed_data)
@@ -99,8 +104,10 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 #define FROM_TILE INPUT
 #define INSIDE_SOURCE(h, w) (!EDGES || ((h) >= 0 && (h) < IH && (w) >= 0 && (w) < IW))
 #endif
+#define START (BIAS ? LOAD(parameters + BIAS_AT + c) : SPLAT(0.0f))
 #ifdef KERNEL_forward
 #define UNPOOLS 0
+#define RESULT_LINE (POOLED ? LINE : DST_CP)
 SOLO_KERNEL(forward)(in_t x, in_t u, in_t parameters, out_t y
 #if KEEP
                      , __global uchar *restrict places
@@ -108,6 +115,11 @@ SOLO_KERNEL(forward)(in_t x, in_t u, in_t parameters, out_t y
                      , int n)
 #else
 #define UNPOOLS POOLED
+#ifdef KERNEL_transposed_data
+#define RESULT_LINE LINE
+#else
+#define RESULT_LINE DST_CP
+#endif
 #ifdef KERNEL_backward_data
 SOLO_KERNEL(backward_data)(in_t x, in_t u
 #else
@@ -121,23 +133,24 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 {
     __local float v[PLACES * V_AT] __attribute__((aligned(64))), m[PLACES * M_AT] __attribute__((aligned(64)));
 #if IMAGE_PIXELS > 0
-    __local float image[IMAGE_PIXELS * VW] __attribute__((aligned(64)));
+    __local float image[IMAGE_PIXELS * LINE] __attribute__((aligned(64)));
 #endif
+#define SOURCE_LINE (UNPOOLS ? LINE : SRC_CP)
     int band = get_global_id(0), first = get_global_id(1) * SAMPLES, samples = min(SAMPLES, n - first);
     int top = band * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
 
     /* v = B' source B, or A source A' */
     NO_UNROLL for (int s = 0; s < samples; s++)
-        NO_UNROLL for (int c = 0; c < SRC_C; c += VW) {
+        NO_UNROLL for (int line = 0; line < SRC_C; line += SOURCE_LINE) {
 #if UNPOOLS
             int row0 = max(top * M - SOURCE_PAD_H, 0) / POOL_H * POOL_H, row1 = min(bottom * M - SOURCE_PAD_H + SIDE - M, IH);
-            UNPOOL(x, places, first + s, SRC_C, c, IH / POOL_H, IW / POOL_W, row0, row1, image)
-#define SOURCE(h, w) LOADS(image + (((h)-row0) * IW + (w)) * VW)
+            UNPOOL(x, places, first + s, SRC_C, line, IH / POOL_H, IW / POOL_W, row0, row1, image)
+#define SOURCE(h, w) LOADS(image + (((h)-row0) * IW + (w)) * LINE + c - line)
 #else
-            __global const float *source = x + (long)(first + s) * (IH * IW * SRC_C) + c;
-#define SOURCE(h, w) LOAD(source + ((h)*IW + (w)) * SRC_C)
+            __global const float *source = x + (long)(first + s) * (IH * IW * SRC_C);
+#define SOURCE(h, w) LOAD(source + ((h)*IW + (w)) * SRC_C + c)
 #endif
-            NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) {
+            NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, line, SOURCE_LINE, SRC_C) {
                 int h = (top + t / TILES_W) * M - SOURCE_PAD_H, w = t % TILES_W * M - SOURCE_PAD_W;
                 floatv mid[N][SIDE], out[N];
 #define PIXEL(i) (INSIDE_SOURCE(h + (i), w + j) ? SOURCE(h + (i), w + j) : SPLAT(0.0f))
@@ -191,11 +204,10 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #ifdef KERNEL_transposed_data
     /* result = B m B', tiles added where they overlap, each pixel first stored by the first tile that covers it */
     NO_UNROLL for (int s = 0; s < samples; s++)
-        NO_UNROLL for (int c = 0; c < DST_C; c += VW) {
-            int more = DST_C - c;
-            NO_UNROLL for (int t = 0; t < TILES_H * TILES_W; t++) {
+        NO_UNROLL for (int line = 0; line < DST_C; line += RESULT_LINE) {
+            NO_UNROLL for (int t = 0; t < TILES_H * TILES_W; t++) FOR_CHANNELS(c, line, RESULT_LINE, DST_C) {
                 __local const float *from = m + (s * TILES_H * TILES_W + t) * DST_CP + c;
-                __local float *to = image + (t / TILES_W * M * IMAGE_W + t % TILES_W * M) * VW;
+                __local float *to = image + (t / TILES_W * M * IMAGE_W + t % TILES_W * M) * LINE + c - line;
                 floatv mid[N][N], out[N];
 #define PLACE(i) LOADS(from + ((i)*N + j) * M_AT)
 #define MID(i) mid[i][j]
@@ -206,7 +218,7 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
                 UNROLL for (int r = 0; r < N; r++) {
                     INPUT_BACK(OUT_ROW, IN_ROW)
                     UNROLL for (int i = 0; i < N; i++) {
-                        __local float *pixel = to + (r * IMAGE_W + i) * VW;
+                        __local float *pixel = to + (r * IMAGE_W + i) * LINE;
                         bool covered = (r < R - 1 && t >= TILES_W) || (i < R - 1 && t % TILES_W > 0);
                         STORES(covered ? out[i] + LOADS(pixel) : out[i], pixel);
                     }
@@ -217,28 +229,20 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #undef OUT_ROW
             }
             NO_UNROLL for (int h = 0; h < OH; h++)
-                NO_UNROLL for (int w = 0; w < OW; w++) {
+                NO_UNROLL for (int w = 0; w < OW; w++) FOR_CHANNELS(c, line, RESULT_LINE, DST_C) {
                     long at = (((long)(first + s) * OH + h) * OW + w) * DST_C + c;
-                    floatv sum = h < COVER_H && w < COVER_W ? LOADS(image + ((h + PAD_H) * IMAGE_W + w + PAD_W) * VW) : SPLAT(0.0f);
+                    floatv sum = h < COVER_H && w < COVER_W ? LOADS(image + ((h + PAD_H) * IMAGE_W + w + PAD_W) * LINE + c - line) : SPLAT(0.0f);
                     if (DST_C % VW == 0)
                         STORE_DX(sum, at);
                     else
-                        STORE_DX_FIRST(sum, at, more)
+                        STORE_DX_FIRST(sum, at, DST_C - c)
                 }
         }
 #else
     /* result = A' m A */
     NO_UNROLL for (int s = 0; s < samples; s++)
-        NO_UNROLL for (int c = 0; c < DST_C; c += VW) {
-            int more = DST_C - c;
-#ifdef KERNEL_forward
-#if BIAS
-            floatv start = LOAD(parameters + BIAS_AT + c);
-#else
-            floatv start = SPLAT(0.0f);
-#endif
-#endif
-            NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) {
+        NO_UNROLL for (int line = 0; line < DST_C; line += RESULT_LINE) {
+            NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, line, RESULT_LINE, DST_C) {
                 __local const float *from = m + (s * (bottom - top) * TILES_W + t) * DST_CP + c;
                 floatv mid[M][N], out[M];
 #define PLACE(i) LOADS(from + ((i)*N + j) * M_AT)
@@ -252,7 +256,7 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
                     OUTPUT(OUT_ROW, IN_ROW)
 #if POOLED && defined(KERNEL_forward)
                     UNROLL for (int i = 0; i < M; i++)
-                        STORES(out[i], image + (((h - top * M) * TILES_W + t % TILES_W) * M + i) * VW);
+                        STORES(out[i], image + (((h - top * M) * TILES_W + t % TILES_W) * M + i) * LINE + c - line);
 #else
                     if (COVER_H % M == 0 || h < COVER_H) {
                         UNROLL for (int i = 0; i < M; i++) {
@@ -260,16 +264,16 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
                             if (COVER_W % M == 0 || w < COVER_W) {
                                 long at = (((long)(first + s) * OH + h) * OW + w) * DST_C + c;
 #ifdef KERNEL_forward
-                                floatv sum = out[i] + start, result = ACTIVATE(sum);
+                                floatv sum = out[i] + START, result = ACTIVATE(sum);
                                 if (DST_C % VW == 0)
                                     STORE(result, y + at);
                                 else
-                                    STORE_FIRST(result, y + at, more)
+                                    STORE_FIRST(result, y + at, DST_C - c)
 #else
                                 if (DST_C % VW == 0)
                                     STORE_DX(out[i], at);
                                 else
-                                    STORE_DX_FIRST(out[i], at, more)
+                                    STORE_DX_FIRST(out[i], at, DST_C - c)
 #endif
                             }
                         }
@@ -284,27 +288,27 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #if POOLED && defined(KERNEL_forward)
             /* the first largest wins, and NaN is largest, as in pool.cl */
             NO_UNROLL for (int ph = top * M / POOL_H; ph < min(bottom * M, OH) / POOL_H; ph++)
-                NO_UNROLL for (int pw = 0; pw < OW / POOL_W; pw++) {
-                    __local const float *window = image + ((ph * POOL_H - top * M) * (TILES_W * M) + pw * POOL_W) * VW;
+                NO_UNROLL for (int pw = 0; pw < OW / POOL_W; pw++) FOR_CHANNELS(c, line, LINE, DST_C) {
+                    __local const float *window = image + ((ph * POOL_H - top * M) * (TILES_W * M) + pw * POOL_W) * LINE + c - line;
                     floatv best = LOADS(window);
                     intv place = (intv)(0);
                     UNROLL for (int i = 1; i < POOL_H * POOL_W; i++) {
-                        floatv value = LOADS(window + (i / POOL_W * (TILES_W * M) + i % POOL_W) * VW);
+                        floatv value = LOADS(window + (i / POOL_W * (TILES_W * M) + i % POOL_W) * LINE);
                         intv wins = ~(value <= best) & (best == best);
                         best = select(best, value, wins);
                         place = select(place, (intv)(i), wins);
                     }
                     long at = (((long)(first + s) * (OH / POOL_H) + ph) * (OW / POOL_W) + pw) * DST_C + c;
-                    floatv sum = best + start, result = ACTIVATE(sum);
-                    STORE_FIRST(result, y + at, more)
+                    floatv sum = best + START, result = ACTIVATE(sum);
+                    STORE_FIRST(result, y + at, DST_C - c)
 #if KEEP
                     CAT(uchar, VW) bytes = CAT(convert_uchar, VW)(place);
-                    if (more >= VW)
+                    if (DST_C - c >= VW)
                         CAT(vstore, VW)(bytes, 0, places + at);
                     else {
                         uchar lane[VW];
                         CAT(vstore, VW)(bytes, 0, lane);
-                        PLAIN_LOOP for (int l = 0; l < more; l++)
+                        PLAIN_LOOP for (int l = 0; l < DST_C - c; l++)
                             places[at + l] = lane[l];
                     }
 #endif
@@ -313,9 +317,9 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #if defined(KERNEL_backward_data) && (COVER_H < OH || COVER_W < OW)
             /* what no filter reaches */
             NO_UNROLL for (int h = top * M; h < (bottom == TILES_H ? OH : bottom * M); h++)
-                NO_UNROLL for (int w = h < COVER_H ? COVER_W : 0; w < OW; w++) {
+                NO_UNROLL for (int w = h < COVER_H ? COVER_W : 0; w < OW; w++) FOR_CHANNELS(c, line, RESULT_LINE, DST_C) {
                     long at = (((long)(first + s) * OH + h) * OW + w) * DST_C + c;
-                    STORE_DX_FIRST(SPLAT(0.0f), at, more)
+                    STORE_DX_FIRST(SPLAT(0.0f), at, DST_C - c)
                 }
 #endif
         }
@@ -327,12 +331,16 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #undef SOURCE_PAD_H
 #undef SOURCE_PAD_W
 #undef UNPOOLS
+#undef START
+#undef SOURCE_LINE
+#undef RESULT_LINE
 #endif
 
 #ifdef KERNEL_backward_weights
 /* partial[chunk][at][k][DST_CP] = sum over the chunk's tiles of (B' x B)[at][k] * (A dy A')[at][c], and behind all places the
  * sums of dy: at the point 1 a row of A is all ones, so its sum over tiles is that of dy. Work-item: chunk of CHUNK bands of
  * BAND rows of tiles (or CHUNK groups of SAMPLES samples). Here the source is x, and the result's place is dy's. */
+#define GRADIENT_LINE (POOLED ? LINE : DST_CP)
 SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 #if POOLED
                               __global const uchar *restrict places,
@@ -340,8 +348,8 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
                               out_t partial, int n)
 {
     __local float v[PLACES * V_AT] __attribute__((aligned(64))), m[PLACES * M_AT] __attribute__((aligned(64)));
-#if POOLED
-    __local float image[IMAGE_PIXELS * VW] __attribute__((aligned(64)));
+#if IMAGE_PIXELS > 0
+    __local float image[IMAGE_PIXELS * LINE] __attribute__((aligned(64)));
 #endif
     int chunk = get_global_id(0), end = min((chunk + 1) * CHUNK, (n + SAMPLES - 1) / SAMPLES * BANDS);
     __global float *sums = partial + (long)chunk * (PLACES * SRC_C + 1) * DST_CP, *bias_sums = sums + PLACES * SRC_C * DST_CP;
@@ -350,15 +358,15 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
         int top = step % BANDS * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
 
         NO_UNROLL for (int s = 0; s < samples; s++)
-            NO_UNROLL for (int c = 0; c < SRC_C; c += VW) {
-                __global const float *source = x + (long)(first + s) * (IH * IW * SRC_C) + c;
-                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) {
+            {
+                __global const float *source = x + (long)(first + s) * (IH * IW * SRC_C);
+                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, 0, SRC_C, SRC_C) {
                     int h = (top + t / TILES_W) * M - PAD_H, w = t % TILES_W * M - PAD_W;
                     floatv mid[N][N], out[N];
 #if EDGES
-#define PIXEL(i) ((h + (i) >= 0 && h + (i) < IH && w + j >= 0 && w + j < IW) ? LOAD(source + ((h + (i)) * IW + w + j) * SRC_C) : SPLAT(0.0f))
+#define PIXEL(i) ((h + (i) >= 0 && h + (i) < IH && w + j >= 0 && w + j < IW) ? LOAD(source + ((h + (i)) * IW + w + j) * SRC_C + c) : SPLAT(0.0f))
 #else
-#define PIXEL(i) LOAD(source + ((h + (i)) * IW + w + j) * SRC_C)
+#define PIXEL(i) LOAD(source + ((h + (i)) * IW + w + j) * SRC_C + c)
 #endif
 #define MID(i) mid[i][j]
                     UNROLL for (int j = 0; j < N; j++)
@@ -377,16 +385,16 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
             }
 
         NO_UNROLL for (int s = 0; s < samples; s++)
-            NO_UNROLL for (int c = 0; c < DST_C; c += VW) {
+            NO_UNROLL for (int line = 0; line < DST_C; line += GRADIENT_LINE) {
 #if POOLED
                 int row0 = top * M / POOL_H * POOL_H, row1 = min(bottom * M, OH);
-                UNPOOL(dy, places, first + s, DST_C, c, OH / POOL_H, OW / POOL_W, row0, row1, image)
-#define GRADIENT(h, w) LOADS(image + (((h)-row0) * OW + (w)) * VW)
+                UNPOOL(dy, places, first + s, DST_C, line, OH / POOL_H, OW / POOL_W, row0, row1, image)
+#define GRADIENT(h, w) LOADS(image + (((h)-row0) * OW + (w)) * LINE + c - line)
 #else
-                __global const float *gradient = dy + (long)(first + s) * (OH * OW * DST_C) + c;
-#define GRADIENT(h, w) LOAD(gradient + ((h)*OW + (w)) * DST_C)
+                __global const float *gradient = dy + (long)(first + s) * (OH * OW * DST_C);
+#define GRADIENT(h, w) LOAD(gradient + ((h)*OW + (w)) * DST_C + c)
 #endif
-                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) {
+                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, line, GRADIENT_LINE, DST_C) {
                     int h = (top + t / TILES_W) * M, w = t % TILES_W * M;
                     floatv mid[N][M], out[N];
 #define PIXEL(i) ((OH % M == 0 || h + (i) < OH) && (OW % M == 0 || w + j < OW) ? GRADIENT(h + (i), w + j) : SPLAT(0.0f))
@@ -450,12 +458,13 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 }
 #endif
 
+#undef GRADIENT_LINE
 #ifdef KERNEL_gradients
-/* Gradients of the weights, G' (sum over chunks of partial) G, [tap][k][DST_C], and behind them the bias's. Work-item (k,
- * vector of channels). */
+/* Gradients of the weights, G' (sum over chunks of partial) G, [tap][k][DST_C], and behind them the bias's. Work-item (vector
+ * of channels, k). */
 SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 {
-    int k = get_global_id(0), c = get_global_id(1) * VW, more = DST_C - c;
+    int k = get_global_id(1), c = get_global_id(0) * VW, more = DST_C - c;
     int chunks = ((n + SAMPLES - 1) / SAMPLES * BANDS + CHUNK - 1) / CHUNK;
     __global const float *from = partial + k * DST_CP + c;
     floatv mid[R][N], out[R], column[N];
@@ -505,3 +514,5 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 #undef STORES
 #undef BANDS
 #undef UNPOOL
+#undef LINE
+#undef FOR_CHANNELS

@@ -9,6 +9,7 @@
 enum {
     STREAM_BYTES = 8, /* of transformed weights, from the last-level cache */
     SHARES = 16,      /* work-groups at least, where the batch gives as many; not the device's cores, as bits depend on it */
+    LINE = 16,        /* floats of a pixel in the image in local memory, as in the kernels */
     BALANCED = 8,     /* work-groups in a multiple of this leave no core idle at the end */
 };
 static const double transform_vectors = 1.3;    /* transforms: vector operations, with their loads and stores */
@@ -92,7 +93,7 @@ static void measure(const struct ink_call *call, const struct images *images, st
     cut->v_at = cut->tiles * cut->source_channels + 16;
     cut->m_at = cut->tiles * cut->result_channels + 16;
     cut->image_pixels = image_pixels(call, images, cut);
-    cut->local_bytes = ((size_t)places * (size_t)(cut->v_at + cut->m_at) + (size_t)(cut->image_pixels * width)) * sizeof(float);
+    cut->local_bytes = ((size_t)places * (size_t)(cut->v_at + cut->m_at) + (size_t)(cut->image_pixels * LINE)) * sizeof(float);
 
     struct ink_winograd_work work = ink_winograd_work(w);
     int groups = (call->batch + cut->samples - 1) / cut->samples * ((cut->tiles_height + cut->band - 1) / cut->band);
@@ -233,8 +234,8 @@ static ink_value emit_weights(struct ink_launches *list, const struct ink_call *
         list->status = ink_winograd_text(&cut->winograd, &launch->generated);
     ink_arg_value(list, launch, INK_ARG_READ, weights);
     ink_arg_value(list, launch, INK_ARG_WRITE, u);
-    ink_range_fixed(launch, 0, (size_t)images->source.channels, 1, 1);
-    ink_range_fixed(launch, 1, (size_t)(cut->result_channels / call->vector_width), 1, 1);
+    ink_range_fixed(launch, 1, (size_t)images->source.channels, 1, 1);
+    ink_range_fixed(launch, 0, (size_t)(cut->result_channels / call->vector_width), 1, 1);
     return u;
 }
 
@@ -317,6 +318,6 @@ void ink_winograd_backward_weights(struct ink_launches *list, const struct ink_c
     ink_arg_value(list, launch, INK_ARG_READ, partial);
     ink_arg_value(list, launch, INK_ARG_WRITE, call->gradients);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_fixed(launch, 0, (size_t)images.source.channels, 1, 1);
-    ink_range_fixed(launch, 1, (size_t)((images.result.channels + call->vector_width - 1) / call->vector_width), 1, 1);
+    ink_range_fixed(launch, 1, (size_t)images.source.channels, 1, 1);
+    ink_range_fixed(launch, 0, (size_t)((images.result.channels + call->vector_width - 1) / call->vector_width), 1, 1);
 }
