@@ -211,6 +211,8 @@ ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n,
     }
     for (int i = 0; i < bound->list->count; i++) {
         const struct ink_launch *launch = &bound->list->launches[i];
+        if (launch->constant && bound->constants_done)
+            continue;
         if (launch->call) {
             INK_TRY(run_call(bound, launch, queue, n));
             continue;
@@ -228,6 +230,7 @@ ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n,
         cl_int code = clEnqueueNDRangeKernel(queue, bound->kernels[i], 3, NULL, global, local, 0, NULL, last ? done : NULL);
         INK_TRY(ink_cl_check(bound->device, code, "clEnqueueNDRangeKernel", launch->label));
     }
+    bound->constants_done = true;
     return INK_OK;
 }
 

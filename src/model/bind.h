@@ -19,6 +19,7 @@ struct ink_bound {
     bool *owned;              /* buffers that this list made */
     cl_int scalars[INK_SCALARS]; /* bits last set */
     bool set[INK_SCALARS];
+    bool constants_done;      /* constant launches have run since weights last changed; whoever changes them sets it false */
     size_t allowed_group;     /* work-items the device allows a kernel that asks for more; 0: all fit */
 };
 

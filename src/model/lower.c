@@ -351,6 +351,37 @@ static ink_status loss(struct lowering *l, ink_value order, struct ink_lowered *
     return l->list->status;
 }
 
+/* Marks the launches that read nothing but parameters, running statistics and what such launches made: transformed or
+ * transposed weights. Evaluation runs them when weights change, so what they write keeps its place. */
+static ink_status mark_constants(struct ink_launches *list)
+{
+    bool *constant = calloc((size_t)list->value_count + 1, sizeof *constant);
+    if (!constant)
+        return ink_fail_memory((size_t)list->value_count);
+    for (int v = 0; v < list->value_count; v++)
+        constant[v] = list->values[v].storage == INK_PARAMETERS || list->values[v].storage == INK_STATE;
+    for (int i = 0; i < list->count; i++) {
+        struct ink_launch *launch = &list->launches[i];
+        bool can = true;
+        for (int a = 0; a < launch->argument_count; a++) {
+            const struct ink_argument *argument = &launch->arguments[a];
+            bool read = argument->kind == INK_ARG_READ || argument->kind == INK_ARG_UPDATE;
+            can &= argument->kind != INK_ARG_SCALAR && !(read && !constant[argument->value]);
+            can &= argument->kind > INK_ARG_UPDATE || argument->kind == INK_ARG_READ || list->values[argument->value].storage == INK_ARENA;
+        }
+        launch->constant = can;
+        for (int a = 0; a < launch->argument_count; a++) {
+            const struct ink_argument *argument = &launch->arguments[a];
+            if (argument->kind != INK_ARG_WRITE && argument->kind != INK_ARG_UPDATE)
+                continue;
+            constant[argument->value] = can;
+            list->values[argument->value].pinned |= can;
+        }
+    }
+    free(constant);
+    return INK_OK;
+}
+
 static void start(struct lowering *l)
 {
     for (int i = 0; i < l->model->count; i++) {
@@ -426,5 +457,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
         ink_emit_optimizer(list, &gather, how->options, parameters, gradients, moment1, moment2, how->parameter_floats);
     }
     free(l.work);
+    if (!status && !list->status && !how->training)
+        status = mark_constants(list);
     return status ? status : list->status;
 }

@@ -194,6 +194,8 @@ ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int sta
 {
     plan->scalars[INK_START] = start;
     plan->scalars[INK_BATCH] = n;
+    if (section == INK_SECTION_TRAIN)
+        plan->bound[INK_SECTION_EVALUATE].constants_done = false;
     return ink_bound_run(&plan->bound[section], plan->device->queue, n, plan->scalars, done);
 }
 
@@ -233,6 +235,7 @@ static ink_status check_same(const struct ink_plan *plan, const struct ink_model
 ink_status ink_plan_upload(struct ink_plan *plan, const struct ink_model *model)
 {
     INK_TRY(check_same(plan, model));
+    plan->bound[INK_SECTION_EVALUATE].constants_done = false;
     INK_TRY(transfer(plan, INK_PARAMETERS, model->trained, true));
     return transfer(plan, INK_STATE, model->state, true);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/plan.h"
+#include "model/trial.h"
 #include "ops/op_case.h"
 #include "suite.h"
 
@@ -111,6 +112,44 @@ START_TEST(layers_that_the_output_does_not_need_are_left_out)
 }
 END_TEST
 
+/* Evaluation transforms weights once, and again when they change. */
+START_TEST(launches_that_read_weights_alone_run_when_these_change)
+{
+    static uint8_t images[8 * 12 * 12 * 16], labels[8] = {0, 1};
+    ink_dataset *dataset = NULL;
+    for (size_t i = 0; i < sizeof images; i++)
+        images[i] = (uint8_t)(i * 2654435761u >> 7);
+    ck_ok(ink_dataset_create(images, labels, 8, (struct ink_shape){12, 12, 16}, 2, &dataset));
+    ck_ok(ink_model_parse("input 12x12x16\nconv 32 3x3 relu\nglobal_average_pool\ndense 2\n", &model));
+    ck_ok(ink_model_initialise(model, 1));
+    struct trial trial;
+    trial_open(&trial, model, dataset, &(struct ink_train_options){.optimizer = INK_SGD, .learning_rate = 0.5}, 8, INK_STYLE_CPU);
+    const struct ink_launches *list = ink_plan_launches(trial.plan, INK_SECTION_EVALUATE);
+    int constant = 0;
+    for (int i = 0; i < list->count; i++)
+        constant += list->launches[i].constant;
+    ck_assert_int_eq(constant, 1);
+    ck_assert_msg(list->launches[1].constant && strstr(list->launches[1].label, "transform of weights"), "'%s' is second", list->launches[1].label);
+
+    double first = trial_run(&trial, INK_SECTION_EVALUATE, 0, 8), again = trial_run(&trial, INK_SECTION_EVALUATE, 0, 8);
+    ck_assert_double_eq(first, again);
+    trial_run(&trial, INK_SECTION_TRAIN, 0, 8);
+    double trained = trial_run(&trial, INK_SECTION_EVALUATE, 0, 8);
+    ck_assert_double_ne(first, trained);
+    ck_ok(ink_plan_download(trial.plan, model));
+    struct trial fresh;
+    trial_open(&fresh, model, dataset, &trial.options, 8, INK_STYLE_CPU);
+    ck_assert_double_eq(trial_run(&fresh, INK_SECTION_EVALUATE, 0, 8), trained);
+    ck_ok(ink_model_initialise(model, 1));
+    ck_ok(ink_plan_upload(fresh.plan, model));
+    ck_assert_double_eq(trial_run(&fresh, INK_SECTION_EVALUATE, 0, 8), first);
+    trial_close(&fresh);
+    trial_close(&trial);
+    ink_model_destroy(&model);
+    ink_dataset_destroy(&dataset);
+}
+END_TEST
+
 START_TEST(batch_that_kernels_cannot_count_is_refused)
 {
     const struct ink_plan_options options = {.batch = 3000000, .classes = 2};
@@ -124,4 +163,4 @@ int main(void)
 RUN_SUITE("lower", convolution_is_cropped_to_what_pooling_reads, convolution_with_another_reader_or_padded_pooling_is_whole,
           lone_activation_becomes_the_end_of_the_layer_before, activation_stays_where_its_input_is_read_by_another_or_activated,
           last_softmax_is_left_to_the_loss_and_others_are_kept, layers_that_the_output_does_not_need_are_left_out,
-          batch_that_kernels_cannot_count_is_refused)
+          launches_that_read_weights_alone_run_when_these_change, batch_that_kernels_cannot_count_is_refused)
