@@ -75,34 +75,52 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 /* Channels are taken a cache line at a time through pixels and tiles, or all at once where no image is in between. */
 #define LINE 16
 #define FOR_CHANNELS(c, line, step, channels) NO_UNROLL for (int c = line; c < min((line) + (step), channels); c += VW)
-/* A line of channels of a pooled image, unpooled: rows first_row .. end_row - 1 of image[rows][columns][LINE]. */
-#define UNPOOL(dy, place, sample, channels, line, pooled_h, pooled_w, first_row, end_row, image)                          \
-    NO_UNROLL for (int ph = (first_row) / POOL_H; ph < ((end_row) + POOL_H - 1) / POOL_H; ph++)                            \
-        NO_UNROLL for (int pw = 0; pw < (pooled_w); pw++)                                                                  \
-            FOR_CHANNELS(c_, line, LINE, channels) {                                                                       \
-                long from_ = (((long)(sample) * (pooled_h) + ph) * (pooled_w) + pw) * (channels) + c_;                     \
-                floatv g_ = LOAD(dy + from_);                                                                              \
-                intv where_ = CAT(convert_int, VW)(CAT(vload, VW)(0, place + from_));                                      \
-                __local float *to_ = (image) + ((ph - (first_row) / POOL_H) * POOL_H * (pooled_w) + pw) * (POOL_W * LINE) + c_ - (line); \
-                UNROLL for (int h_ = 0; h_ < POOL_H; h_++)                                                                 \
-                    UNROLL for (int w_ = 0; w_ < POOL_W; w_++)                                                             \
-                        STORES(select(SPLAT(0.0f), g_, where_ == h_ * POOL_W + w_), to_ + (h_ * (pooled_w) * POOL_W + w_) * LINE); \
+
+/* image[rows][IMAGE_W][LINE]: a line of channels of the rows x columns of a source from (top_row, left) on, 0 outside it. */
+#define WINDOW(source, channels, line, height, width, top_row, left, rows, columns)                            \
+    NO_UNROLL for (int r_ = 0; r_ < (rows); r_++)                                                              \
+        NO_UNROLL for (int q_ = 0; q_ < (columns); q_++) {                                                     \
+            int h_ = (top_row) + r_, w_ = q_ + (left);                                                         \
+            bool inside_ = h_ >= 0 && h_ < (height) && w_ >= 0 && w_ < (width);                                \
+            FOR_CHANNELS(c_, line, LINE, channels)                                                             \
+                STORES(inside_ ? LOAD(source + (h_ * (width) + w_) * (channels) + c_) : SPLAT(0.0f),           \
+                       image + (r_ * IMAGE_W + q_) * LINE + c_ - (line));                                      \
+        }
+
+/* The same of a pooled source, unpooled; places tells where. The window has all its columns. */
+#define UNPOOLED_WINDOW(source, places, channels, line, pooled_h, pooled_w, top_row, left, rows, columns)       \
+    NO_UNROLL for (int i_ = 0; i_ < (rows) * IMAGE_W * LINE; i_ += VW)                                          \
+        STORES(SPLAT(0.0f), image + i_);                                                                        \
+    NO_UNROLL for (int ph_ = max(0, top_row) / POOL_H; ph_ < min(pooled_h, ((top_row) + (rows) + POOL_H - 1) / POOL_H); ph_++) \
+        NO_UNROLL for (int pw_ = 0; pw_ < (pooled_w); pw_++)                                                    \
+            FOR_CHANNELS(c_, line, LINE, channels) {                                                            \
+                int from_ = (ph_ * (pooled_w) + pw_) * (channels) + c_;                                         \
+                floatv g_ = LOAD(source + from_);                                                               \
+                intv where_ = CAT(convert_int, VW)(CAT(vload, VW)(0, places + from_));                          \
+                UNROLL for (int h_ = 0; h_ < POOL_H; h_++) {                                                    \
+                    int r_ = ph_ * POOL_H + h_ - (top_row);                                                     \
+                    if (r_ >= 0 && r_ < (rows)) {                                                               \
+                        UNROLL for (int w_ = 0; w_ < POOL_W; w_++)                                              \
+                            STORES(select(SPLAT(0.0f), g_, where_ == h_ * POOL_W + w_),                         \
+                                   image + (r_ * IMAGE_W + pw_ * POOL_W + w_ - (left)) * LINE + c_ - (line));   \
+                    }                                                                                           \
+                }                                                                                               \
             }
 #endif
 
 #if defined(KERNEL_forward) || defined(KERNEL_backward_data) || defined(KERNEL_transposed_data)
 #ifdef KERNEL_transposed_data
-#define SOURCE_PAD_H 0
-#define SOURCE_PAD_W 0
-#define SIDE M /* of a tile of the source, and its transform */
+#define SIDE M /* of a tile of the source, its transform, and its place */
 #define FROM_TILE OUTPUT_BACK
-#define INSIDE_SOURCE(h, w) ((IH % M == 0 || (h) < IH) && (IW % M == 0 || (w) < IW))
+#define SOURCE_TOP(band_top) ((band_top)*M)
+#define SOURCE_LEFT 0
+#define RAGGED (IH % M != 0 || IW % M != 0)
 #else
-#define SOURCE_PAD_H PAD_H
-#define SOURCE_PAD_W PAD_W
 #define SIDE N
 #define FROM_TILE INPUT
-#define INSIDE_SOURCE(h, w) (!EDGES || ((h) >= 0 && (h) < IH && (w) >= 0 && (w) < IW))
+#define SOURCE_TOP(band_top) ((band_top)*M - PAD_H)
+#define SOURCE_LEFT (-PAD_W)
+#define RAGGED EDGES
 #endif
 #define START (BIAS ? LOAD(parameters + BIAS_AT + c) : SPLAT(0.0f))
 #ifdef KERNEL_forward
@@ -135,25 +153,32 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #if IMAGE_PIXELS > 0
     __local float image[IMAGE_PIXELS * LINE] __attribute__((aligned(64)));
 #endif
-#define SOURCE_LINE (UNPOOLS ? LINE : SRC_CP)
+#define WINDOWED (RAGGED || UNPOOLS)
+#define SOURCE_LINE (WINDOWED ? LINE : SRC_CP)
     int band = get_global_id(0), first = get_global_id(1) * SAMPLES, samples = min(SAMPLES, n - first);
     int top = band * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
 
     /* v = B' source B, or A source A' */
     NO_UNROLL for (int s = 0; s < samples; s++)
         NO_UNROLL for (int line = 0; line < SRC_C; line += SOURCE_LINE) {
+            int row0 = SOURCE_TOP(top), rows = (bottom - top) * M + SIDE - M;
 #if UNPOOLS
-            int row0 = max(top * M - SOURCE_PAD_H, 0) / POOL_H * POOL_H, row1 = min(bottom * M - SOURCE_PAD_H + SIDE - M, IH);
-            UNPOOL(x, places, first + s, SRC_C, line, IH / POOL_H, IW / POOL_W, row0, row1, image)
-#define SOURCE(h, w) LOADS(image + (((h)-row0) * IW + (w)) * LINE + c - line)
+            long pooled = (long)(first + s) * (IH / POOL_H * (IW / POOL_W) * SRC_C);
+            UNPOOLED_WINDOW(x + pooled, places + pooled, SRC_C, line, IH / POOL_H, IW / POOL_W, row0, SOURCE_LEFT, rows, TILES_W * M + SIDE - M)
 #else
             __global const float *source = x + (long)(first + s) * (IH * IW * SRC_C);
-#define SOURCE(h, w) LOAD(source + ((h)*IW + (w)) * SRC_C + c)
+#if WINDOWED
+            WINDOW(source, SRC_C, line, IH, IW, row0, SOURCE_LEFT, rows, TILES_W * M + SIDE - M)
+#endif
 #endif
             NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, line, SOURCE_LINE, SRC_C) {
-                int h = (top + t / TILES_W) * M - SOURCE_PAD_H, w = t % TILES_W * M - SOURCE_PAD_W;
+                int h = t / TILES_W * M, w = t % TILES_W * M;
                 floatv mid[N][SIDE], out[N];
-#define PIXEL(i) (INSIDE_SOURCE(h + (i), w + j) ? SOURCE(h + (i), w + j) : SPLAT(0.0f))
+#if WINDOWED
+#define PIXEL(i) LOADS(image + ((h + (i)) * IMAGE_W + w + j) * LINE + c - line)
+#else
+#define PIXEL(i) LOAD(source + ((row0 + h + (i)) * IW + SOURCE_LEFT + w + j) * SRC_C + c)
+#endif
 #define MID(i) mid[i][j]
                 UNROLL for (int j = 0; j < SIDE; j++)
                     FROM_TILE(MID, PIXEL)
@@ -170,7 +195,6 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #undef IN_ROW
 #undef OUT_ROW
             }
-#undef SOURCE
         }
 
     /* m[at] = v[at] u[at]. Register tiles at the end are moved back; rows past the tiles are computed and not used. */
@@ -256,7 +280,7 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
                     OUTPUT(OUT_ROW, IN_ROW)
 #if POOLED && defined(KERNEL_forward)
                     UNROLL for (int i = 0; i < M; i++)
-                        STORES(out[i], image + (((h - top * M) * TILES_W + t % TILES_W) * M + i) * LINE + c - line);
+                        STORES(out[i], image + ((h - top * M) * IMAGE_W + t % TILES_W * M + i) * LINE + c - line);
 #else
                     if (COVER_H % M == 0 || h < COVER_H) {
                         UNROLL for (int i = 0; i < M; i++) {
@@ -289,11 +313,11 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
             /* the first largest wins, and NaN is largest, as in pool.cl */
             NO_UNROLL for (int ph = top * M / POOL_H; ph < min(bottom * M, OH) / POOL_H; ph++)
                 NO_UNROLL for (int pw = 0; pw < OW / POOL_W; pw++) FOR_CHANNELS(c, line, LINE, DST_C) {
-                    __local const float *window = image + ((ph * POOL_H - top * M) * (TILES_W * M) + pw * POOL_W) * LINE + c - line;
+                    __local const float *window = image + ((ph * POOL_H - top * M) * IMAGE_W + pw * POOL_W) * LINE + c - line;
                     floatv best = LOADS(window);
                     intv place = (intv)(0);
                     UNROLL for (int i = 1; i < POOL_H * POOL_W; i++) {
-                        floatv value = LOADS(window + (i / POOL_W * (TILES_W * M) + i % POOL_W) * LINE);
+                        floatv value = LOADS(window + (i / POOL_W * IMAGE_W + i % POOL_W) * LINE);
                         intv wins = ~(value <= best) & (best == best);
                         best = select(best, value, wins);
                         place = select(place, (intv)(i), wins);
@@ -327,9 +351,10 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 }
 #undef SIDE
 #undef FROM_TILE
-#undef INSIDE_SOURCE
-#undef SOURCE_PAD_H
-#undef SOURCE_PAD_W
+#undef SOURCE_TOP
+#undef SOURCE_LEFT
+#undef RAGGED
+#undef WINDOWED
 #undef UNPOOLS
 #undef START
 #undef SOURCE_LINE
@@ -340,7 +365,9 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 /* partial[chunk][at][k][DST_CP] = sum over the chunk's tiles of (B' x B)[at][k] * (A dy A')[at][c], and behind all places the
  * sums of dy: at the point 1 a row of A is all ones, so its sum over tiles is that of dy. Work-item: chunk of CHUNK bands of
  * BAND rows of tiles (or CHUNK groups of SAMPLES samples). Here the source is x, and the result's place is dy's. */
-#define GRADIENT_LINE (POOLED ? LINE : DST_CP)
+#define SOURCE_LINE (EDGES ? LINE : SRC_CP)
+#define GRADIENT_WINDOWED (POOLED || OH % M != 0 || OW % M != 0)
+#define GRADIENT_LINE (GRADIENT_WINDOWED ? LINE : DST_CP)
 SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 #if POOLED
                               __global const uchar *restrict places,
@@ -358,15 +385,19 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
         int top = step % BANDS * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
 
         NO_UNROLL for (int s = 0; s < samples; s++)
-            {
+            NO_UNROLL for (int line = 0; line < SRC_C; line += SOURCE_LINE) {
+                int row0 = top * M - PAD_H;
                 __global const float *source = x + (long)(first + s) * (IH * IW * SRC_C);
-                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, 0, SRC_C, SRC_C) {
-                    int h = (top + t / TILES_W) * M - PAD_H, w = t % TILES_W * M - PAD_W;
+#if EDGES
+                WINDOW(source, SRC_C, line, IH, IW, row0, -PAD_W, (bottom - top) * M + R - 1, TILES_W * M + R - 1)
+#endif
+                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, line, SOURCE_LINE, SRC_C) {
+                    int h = t / TILES_W * M, w = t % TILES_W * M;
                     floatv mid[N][N], out[N];
 #if EDGES
-#define PIXEL(i) ((h + (i) >= 0 && h + (i) < IH && w + j >= 0 && w + j < IW) ? LOAD(source + ((h + (i)) * IW + w + j) * SRC_C + c) : SPLAT(0.0f))
+#define PIXEL(i) LOADS(image + ((h + (i)) * IMAGE_W + w + j) * LINE + c - line)
 #else
-#define PIXEL(i) LOAD(source + ((h + (i)) * IW + w + j) * SRC_C + c)
+#define PIXEL(i) LOAD(source + ((row0 + h + (i)) * IW + w - PAD_W + j) * SRC_C + c)
 #endif
 #define MID(i) mid[i][j]
                     UNROLL for (int j = 0; j < N; j++)
@@ -387,17 +418,22 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
         NO_UNROLL for (int s = 0; s < samples; s++)
             NO_UNROLL for (int line = 0; line < DST_C; line += GRADIENT_LINE) {
 #if POOLED
-                int row0 = top * M / POOL_H * POOL_H, row1 = min(bottom * M, OH);
-                UNPOOL(dy, places, first + s, DST_C, line, OH / POOL_H, OW / POOL_W, row0, row1, image)
-#define GRADIENT(h, w) LOADS(image + (((h)-row0) * OW + (w)) * LINE + c - line)
+                long pooled = (long)(first + s) * (OH / POOL_H * (OW / POOL_W) * DST_C);
+                UNPOOLED_WINDOW(dy + pooled, places + pooled, DST_C, line, OH / POOL_H, OW / POOL_W, top * M, 0, (bottom - top) * M, TILES_W * M)
 #else
                 __global const float *gradient = dy + (long)(first + s) * (OH * OW * DST_C);
-#define GRADIENT(h, w) LOAD(gradient + ((h)*OW + (w)) * DST_C + c)
+#if GRADIENT_WINDOWED
+                WINDOW(gradient, DST_C, line, OH, OW, top * M, 0, (bottom - top) * M, TILES_W * M)
+#endif
 #endif
                 NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, line, GRADIENT_LINE, DST_C) {
-                    int h = (top + t / TILES_W) * M, w = t % TILES_W * M;
+                    int h = t / TILES_W * M, w = t % TILES_W * M;
                     floatv mid[N][M], out[N];
-#define PIXEL(i) ((OH % M == 0 || h + (i) < OH) && (OW % M == 0 || w + j < OW) ? GRADIENT(h + (i), w + j) : SPLAT(0.0f))
+#if GRADIENT_WINDOWED
+#define PIXEL(i) LOADS(image + ((h + (i)) * IMAGE_W + w + j) * LINE + c - line)
+#else
+#define PIXEL(i) LOAD(gradient + ((top * M + h + (i)) * OW + w + j) * DST_C + c)
+#endif
 #define MID(i) mid[i][j]
                     UNROLL for (int j = 0; j < M; j++)
                         OUTPUT_BACK(MID, PIXEL)
@@ -411,7 +447,6 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 #undef MID
 #undef IN_ROW
 #undef OUT_ROW
-#undef GRADIENT
                 }
             }
 
@@ -458,6 +493,8 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 }
 #endif
 
+#undef SOURCE_LINE
+#undef GRADIENT_WINDOWED
 #undef GRADIENT_LINE
 #ifdef KERNEL_gradients
 /* Gradients of the weights, G' (sum over chunks of partial) G, [tap][k][DST_C], and behind them the bias's. Work-item (vector
@@ -513,6 +550,7 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 #undef LOADS
 #undef STORES
 #undef BANDS
-#undef UNPOOL
+#undef WINDOW
+#undef UNPOOLED_WINDOW
 #undef LINE
 #undef FOR_CHANNELS

@@ -62,21 +62,25 @@ static struct images images_of(const struct ink_call *call, bool transposed)
     return images;
 }
 
-/* Width of the image in local memory that overlapping tiles are added up in. */
-static int image_width(const struct cut *cut) { return cut->tiles_width * cut->winograd.m + cut->winograd.r - 1; }
+/* Rows or columns of the image in local memory that edges, pooled values and overlapping tiles go through. */
+static int image_side(const struct cut *cut, int tiles) { return tiles * cut->winograd.m + cut->winograd.r - 1; }
 
-/* Pixels of the image in local memory that pooled values and overlapping tiles go through. */
+/* A tile can reach outside the source. */
+static bool has_edges(const struct images *images, const struct cut *cut)
+{
+    return images->pad_height > 0 || images->pad_width > 0 ||
+           image_side(cut, cut->tiles_height) - images->pad_height > images->source.height ||
+           image_side(cut, cut->tiles_width) - images->pad_width > images->source.width;
+}
+
+/* Pixels of that image; 0 where tiles are read and written as they lie. */
 static int image_pixels(const struct ink_call *call, const struct images *images, const struct cut *cut)
 {
-    int overlapping = cut->transposed ? (cut->tiles_height * cut->winograd.m + cut->winograd.r - 1) * image_width(cut) : 0;
-    if (images->pool.height * images->pool.width == 1)
-        return overlapping;
-    if (call->pass == INK_FORWARD)
-        return cut->band * cut->winograd.m * cut->tiles_width * cut->winograd.m;
-    const struct ink_shape *pooled = call->pass == INK_BACKWARD_DATA ? &images->source : &images->result;
-    int rows = cut->band * cut->winograd.m + cut->winograd.r - 1 + 2 * (images->pool.height - 1);
-    int pixels = (rows < pooled->height ? round_up(rows, images->pool.height) : pooled->height) * pooled->width;
-    return pixels > overlapping ? pixels : overlapping;
+    bool ragged = call->pass == INK_BACKWARD_WEIGHTS && (images->result.height % cut->winograd.m || images->result.width % cut->winograd.m);
+    bool pooled = images->pool.height * images->pool.width > 1;
+    if (!ragged && !pooled && !cut->transposed && !has_edges(images, cut))
+        return 0;
+    return image_side(cut, cut->band) * image_side(cut, cut->tiles_width);
 }
 
 /* Sizes of a cut whose samples and band are set. */
@@ -194,9 +198,6 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
     char name[80];
     snprintf(name, sizeof name, "%s F(%dx%d, %dx%d)", label, cut->winograd.m, cut->winograd.m, cut->winograd.r, cut->winograd.r);
     struct ink_launch *launch = ink_launch_add(list, "winograd.cl", kernel, name);
-    bool edges = images->pad_height > 0 || images->pad_width > 0 ||
-                 cut->tiles_height * cut->winograd.m + cut->winograd.r - 1 - images->pad_height > images->source.height ||
-                 cut->tiles_width * cut->winograd.m + cut->winograd.r - 1 - images->pad_width > images->source.width;
     int bias_at = cut->winograd.r * cut->winograd.r * call->node->in.channels * call->node->layer.units;
     const struct { const char *name; int value; } defines[] = {
         {"M", cut->winograd.m}, {"R", cut->winograd.r}, {"N", cut->winograd.n}, {"ONE", cut->winograd.one},
@@ -205,7 +206,8 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
         {"DST_C", images->result.channels}, {"DST_CP", cut->result_channels}, {"COVER_H", images->cover_height},
         {"COVER_W", images->cover_width}, {"TILES_H", cut->tiles_height}, {"TILES_W", cut->tiles_width}, {"SAMPLES", cut->samples},
         {"BAND", cut->band}, {"T", cut->tiles}, {"ROWS", cut->tile.rows}, {"Q", cut->tile.q}, {"V_AT", cut->v_at}, {"M_AT", cut->m_at},
-        {"POOL_H", images->pool.height}, {"POOL_W", images->pool.width}, {"IMAGE_PIXELS", cut->image_pixels}, {"IMAGE_W", image_width(cut)}, {"EDGES", edges},
+        {"POOL_H", images->pool.height}, {"POOL_W", images->pool.width}, {"IMAGE_PIXELS", cut->image_pixels}, {"IMAGE_W", image_side(cut, cut->tiles_width)},
+        {"EDGES", has_edges(images, cut)},
         {"BIAS", !call->node->layer.no_bias}, {"BIAS_AT", bias_at},
     };
     for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
