@@ -9,8 +9,8 @@
  *   fold_activations   a lone activation layer becomes the end of the layer before it
  *   crop_for_pools     a convolution leaves out the last rows and columns that the pooling behind it never reads
  *   drop_softmax       a softmax at the model's end is left to the loss, which computes it from the logits
- *   fuse_pools         max pooling with windows side by side becomes the end of the convolution before it, where every pass
- *                      of that has an algorithm that pools
+ *   fuse_pools         max pooling with windows side by side becomes the end of the layer before it, where every pass of
+ *                      that has an algorithm that pools
  * and one while emitting: the gradient through an activation is the end (struct ink_epilogue) of the last
  * backward_data pass that writes it, never a launch of its own, unless the loss is that writer.
  */
@@ -210,7 +210,7 @@ static ink_status emit(struct lowering *l, struct ink_call *call)
     return l->list->status;
 }
 
-/* True if every pass of a convolution would be done by an algorithm that pools too. */
+/* True if every pass of a node would be done by an algorithm that pools too. */
 static bool can_pool(struct lowering *l, int i)
 {
     struct work *w = &l->work[i];
@@ -239,14 +239,17 @@ static void fuse_pools(struct lowering *l)
         struct work *producer = &l->work[before];
         bool padded = window->pad_top || window->pad_bottom || window->pad_left || window->pad_right;
         bool apart = window->stride_height == window->filter_height && window->stride_width == window->filter_width;
-        if (padded || !apart || window->filter_height * window->filter_width > 255 || strcmp(producer->node.op->name, "conv") != 0 ||
-            producer->consumers != 1 || producer->node.pool.height)
+        int place = 0;
+        while (place < INK_MAX_SAVED && (producer->node.saved[place].sample_bytes || producer->node.saved[place].fixed_bytes))
+            place++;
+        if (padded || !apart || window->filter_height * window->filter_width > 255 || producer->consumers != 1 || producer->node.pool.height ||
+            place == INK_MAX_SAVED)
             continue;
         struct ink_node whole = producer->node;
         producer->node.pool.height = window->filter_height;
         producer->node.pool.width = window->filter_width;
         producer->node.out = pool->out;
-        producer->node.saved[0].sample_bytes = pool->saved[0].sample_bytes;
+        producer->node.saved[place].sample_bytes = pool->saved[0].sample_bytes;
         if (can_pool(l, before)) {
             l->work[i].alias = true;
             count_consumers(l);

@@ -69,6 +69,29 @@ START_TEST(convolution_with_another_reader_or_padded_pooling_is_whole)
 }
 END_TEST
 
+START_TEST(pooling_becomes_the_end_of_batch_norm_before_it)
+{
+    lower("input 7x7x1\nconv 4 3x3 bias=no\nbatch_norm relu\nmax_pool 2x2\ndense 2\n");
+    ck_assert_ptr_null(find("max_pool1"));
+    ck_assert_str_eq(find("batch_norm1 backward_data")->kernel, "backward_data_pooled");
+    ck_assert_str_eq(define("dense1 backward_data", "MASK"), "relu_");
+    ck_assert_str_eq(define("conv1 forward", "OH"), "5"); /* the moments are those of all rows */
+    finish();
+}
+END_TEST
+
+START_TEST(pooling_stays_where_windows_overlap_or_batch_norm_has_another_reader)
+{
+    lower("input 7x7x1\nconv 4 3x3 bias=no\nbatch_norm relu\nmax_pool 2x2 stride=1\ndense 2\n");
+    ck_assert_ptr_nonnull(find("max_pool1"));
+    finish();
+    lower("input 7x7x1\nconv 4 3x3 bias=no\nbatch_norm relu\nmax_pool 2x2\na: global_average_pool\nglobal_average_pool from=batch_norm1\n"
+          "add with=a\ndense 2\n");
+    ck_assert_ptr_nonnull(find("max_pool1"));
+    finish();
+}
+END_TEST
+
 START_TEST(lone_activation_becomes_the_end_of_the_layer_before)
 {
     lower("input 4x4x1\nconv 4 3x3\nactivation leaky_relu slope=0.25\ndense 2\n");
@@ -122,6 +145,7 @@ END_TEST
 
 int main(void)
 RUN_SUITE("lower", convolution_is_cropped_to_what_pooling_reads, convolution_with_another_reader_or_padded_pooling_is_whole,
+          pooling_becomes_the_end_of_batch_norm_before_it, pooling_stays_where_windows_overlap_or_batch_norm_has_another_reader,
           lone_activation_becomes_the_end_of_the_layer_before, activation_stays_where_its_input_is_read_by_another_or_activated,
           last_softmax_is_left_to_the_loss_and_others_are_kept, layers_that_the_output_does_not_need_are_left_out,
           batch_that_kernels_cannot_count_is_refused)
