@@ -120,7 +120,7 @@ ITEMS_KERNEL(statistics)(in_t sums, out_t statistics, __global float *restrict s
 }
 #endif
 
-#if defined(KERNEL_normalise) || defined(KERNEL_normalise_pooled)
+#if defined(KERNEL_normalise) || defined(KERNEL_normalise_pooled) || defined(KERNEL_fold)
 /* mean, scale and beta of the item, from the statistics of the batch, or (RUNNING) the running ones: y = f((x - mean) scale + beta). */
 #define LOAD_SCALES                                                                                     \
     floatv mean[Q], scale[Q], beta[Q];                                                                  \
@@ -145,6 +145,23 @@ ITEMS_KERNEL(normalise)(in_t x, in_t parameters, in_t statistics, out_t y, float
                 floatv v = NORMALISE(LOAD(x + i + q * VW), q), out = ACTIVATE(v);
                 SAVE(out, y + i + q * VW, channels - c - q * VW)
             }
+        }
+    }
+}
+#endif
+
+#ifdef KERNEL_fold
+/* The weights and bias of a layer with the normalisation of its output taken in, as it is in inference: out[row][channel] =
+ * weights * scale, and in the row behind the weights (bias - mean) * scale + beta. */
+ITEMS_KERNEL(fold)(in_t weights, in_t parameters, in_t statistics, out_t out, float epsilon, int weight_rows, int channels, int part_rows)
+{
+    FOR_ITEMS(item, PARTS(weight_rows + 1) * BLOCKS) {
+        int c = ITEM_CHANNEL, end = ITEM_END(weight_rows + 1);
+        LOAD_SCALES
+        NO_UNROLL for (int row = ITEM_START; row < end; row++) {
+            floatv v = row < weight_rows || BIAS ? LOAD(weights + (long)row * channels + c) : SPLAT(0.0f);
+            v = row < weight_rows ? v * scale[0] : NORMALISE(v, 0);
+            SAVE(v, out + (long)row * channels + c, channels - c)
         }
     }
 }

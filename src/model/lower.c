@@ -8,6 +8,7 @@
  * Fusion rules, applied to a copy of the nodes before anything is emitted:
  *   fold_activations   a lone activation layer becomes the end of the layer before it
  *   crop_for_pools     a convolution leaves out the last rows and columns that the pooling behind it never reads
+ *   fold_norms         not in training: a batch norm behind a convolution or dense layer becomes part of its weights and bias
  *   drop_softmax       a softmax at the model's end is left to the loss, which computes it from the logits
  *   fuse_pools         max pooling with windows side by side becomes the end of the layer before it, where every pass of
  *                      that has an algorithm that pools
@@ -27,6 +28,7 @@ struct work {
     bool live;                     /* the output depends on it */
     bool alias;                    /* its output is its input's */
     int consumers;                 /* live nodes that read its output; 0 for aliases */
+    int norm;                      /* the batch norm that became part of its weights; -1: none */
     bool needs_gradient;           /* it, or a node before it, has weights to train */
     ink_value y, grad, saved[INK_MAX_SAVED];
     ink_value parameters, gradients, state;
@@ -79,6 +81,29 @@ static void fold_activations(struct lowering *l)
             continue;
         producer->node.layer.activation = w->node.layer.activation;
         producer->node.layer.slope = w->node.layer.slope;
+        w->alias = true;
+        count_consumers(l);
+    }
+}
+
+/* With fixed statistics a batch norm is linear: its scale goes into the weights of a linear layer before it, its shift into
+ * the bias. */
+static void fold_norms(struct lowering *l)
+{
+    for (int i = 0; i < l->model->count && !l->how->training; i++) {
+        struct work *w = &l->work[i];
+        int before = root(l, w->node.inputs[0]);
+        if (strcmp(w->node.op->name, "batch_norm") != 0 || before < 0 || !w->live)
+            continue;
+        struct work *producer = &l->work[before];
+        bool linear = strcmp(producer->node.op->name, "conv") == 0 || strcmp(producer->node.op->name, "dense") == 0;
+        if (!linear || producer->node.layer.activation != INK_NONE || producer->consumers != 1 || producer->norm >= 0 ||
+            producer->node.out.channels != w->node.in.channels)
+            continue;
+        producer->norm = i;
+        producer->node.layer.activation = w->node.layer.activation;
+        producer->node.layer.slope = w->node.layer.slope;
+        producer->node.layer.no_bias = false;
         w->alias = true;
         count_consumers(l);
     }
@@ -259,6 +284,21 @@ static void fuse_pools(struct lowering *l)
     }
 }
 
+/* The weights of a node with its batch norm in them, and a bias, which the node itself may lack. */
+static ink_value fold_norm(struct lowering *l, int i)
+{
+    const struct work *w = &l->work[i];
+    const struct ink_parameter *weights = &w->node.parameters[0];
+    struct ink_call norm = call_of(l, w->norm, INK_FORWARD);
+    ink_value folded = ink_value_create(l->list, "folded weights", 0, (weights->count + (size_t)w->node.layer.units) * sizeof(float));
+    if (folded != INK_NO_VALUE)
+        l->list->values[folded].pinned = true;
+    l->list->label = norm.node->layer.name;
+    ink_emit_fold_norm(l->list, &norm, w->parameters, weights->count / (size_t)w->node.layer.units, w->node.parameter_count > 1, folded);
+    l->list->label = NULL;
+    return folded;
+}
+
 static ink_status forward(struct lowering *l)
 {
     for (int i = 0; i < l->model->count; i++) {
@@ -270,6 +310,8 @@ static ink_status forward(struct lowering *l)
             if (w->node.saved[k].sample_bytes || w->node.saved[k].fixed_bytes)
                 w->saved[k] = ink_value_create(l->list, "saved", w->node.saved[k].sample_bytes, w->node.saved[k].fixed_bytes);
         struct ink_call call = call_of(l, i, INK_FORWARD);
+        if (w->norm >= 0)
+            call.parameters = fold_norm(l, i);
         INK_TRY(emit(l, &call));
     }
     return INK_OK;
@@ -357,6 +399,7 @@ static void start(struct lowering *l)
         struct work *w = &l->work[i];
         w->node = l->model->nodes[i];
         w->alias = w->node.op->alias || (w->node.op->alias_inference && !l->how->training);
+        w->norm = -1;
         w->y = w->grad = w->saved[0] = w->saved[1] = w->parameters = w->gradients = w->state = INK_NO_VALUE;
         size_t bytes = w->node.trained_count * sizeof(float), at = l->how->parameter_offsets[i];
         if (bytes) {
@@ -403,6 +446,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
         free(l.work);
         return status;
     }
+    fold_norms(&l);
     fold_activations(&l);
     crop_for_pools(&l);
     drop_softmax(&l);

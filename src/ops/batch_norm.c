@@ -150,6 +150,27 @@ static void forward(struct ink_launches *list, const struct ink_call *call)
     launch->sample_flops = flops(call->node);
 }
 
+void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, ink_value parameters, size_t rows, bool bias, ink_value out)
+{
+    enum { ROWS = 16 };
+    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", "fold", "folded into the weights before it");
+    size_t vectors = vectors_of(norm);
+    launch->constant = true;
+    ink_define_int(list, launch, "Q", 1);
+    ink_define_int(list, launch, "PARTIAL", norm->node->in.channels % norm->vector_width != 0);
+    ink_define_int(list, launch, "RUNNING", 1);
+    ink_define_int(list, launch, "BIAS", bias);
+    ink_arg_value(list, launch, INK_ARG_READ, parameters);
+    ink_arg_value(list, launch, INK_ARG_READ, norm->parameters);
+    ink_arg_value(list, launch, INK_ARG_READ, norm->state);
+    ink_arg_value(list, launch, INK_ARG_WRITE, out);
+    ink_arg_float(list, launch, norm->node->layer.epsilon);
+    ink_arg_int(list, launch, (int)rows);
+    ink_arg_int(list, launch, norm->node->in.channels);
+    ink_arg_int(list, launch, ROWS);
+    ink_range_items(list, launch, norm->style, 0, (rows + ROWS) / ROWS * vectors, 8);
+}
+
 static void backward_weights(struct ink_launches *list, const struct ink_call *call)
 {
     struct walk walk = walk_of(call, pooled(call));

@@ -163,6 +163,10 @@ void ink_emit_pass_gradient(struct ink_launches *list, const struct ink_call *ca
 void ink_emit_transpose(struct ink_launches *list, const struct ink_call *call, ink_value in, ink_value out, int matrices, int rows, int columns);
 void ink_emit_reduce(struct ink_launches *list, const struct ink_call *call, ink_value in, ink_value out, size_t count, int samples);
 
+/* The parameters of a linear layer, rows rows of weights and a bias if it has one, with the batch norm of the call behind it
+ * taken in as it is in inference: out is [rows][units] weights, then the bias. */
+void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, ink_value parameters, size_t rows, bool bias, ink_value out);
+
 /* Passes that are not layers. */
 
 /* x[n][count] = images[order[start + i]] / 255. */
