@@ -12,8 +12,10 @@
  *   drop_softmax       a softmax at the model's end is left to the loss, which computes it from the logits
  *   fuse_pools         max pooling with windows side by side becomes the end of the layer before it, where every pass of
  *                      that has an algorithm that pools
- * and one while emitting: the gradient through an activation is the end (struct ink_epilogue) of the last
- * backward_data pass that writes it, never a launch of its own, unless the loss is that writer.
+ * and two while emitting: the gradient through an activation is the end (struct ink_epilogue) of the last backward_data
+ * pass that writes it, never a launch of its own, unless the loss is that writer; and
+ *   pass_on            a gradient that an op hands on as it is (add) becomes that of the layer before without a launch, and
+ *                      where it is read for the last time, what is made of it may take its place in memory
  */
 #include "model/lower.h"
 
@@ -30,6 +32,7 @@ struct work {
     int consumers;                 /* live nodes that read its output; 0 for aliases */
     int norm;                      /* the batch norm that became part of its weights; -1: none */
     bool needs_gradient;           /* it, or a node before it, has weights to train */
+    bool shared;                   /* grad is another node's too: it may be read, not changed */
     ink_value y, grad, saved[INK_MAX_SAVED];
     ink_value parameters, gradients, state;
 };
@@ -317,13 +320,37 @@ static ink_status forward(struct lowering *l)
     return INK_OK;
 }
 
-/* Gives the call the end that the gradient of node r needs if this is its last writer, and counts the writer off. */
-static void end_gradient(struct lowering *l, int r, struct ink_call *call)
+/* True if the gradient of node i, once its operand k is done, is read no more, and node r has none yet: it can be r's. */
+static bool takes_place(const struct lowering *l, int i, int k, int r)
+{
+    const struct work *w = &l->work[i];
+    return !w->shared && k == w->node.op->inputs - 1 && l->work[r].grad == INK_NO_VALUE && !w->node.pool.height;
+}
+
+/* Makes the gradient of node i that of node r, where operand k hands it on as it is; false: it takes a launch. */
+static bool pass_on(struct lowering *l, int i, int k, int r)
+{
+    struct work *w = &l->work[i], *target = &l->work[r];
+    bool last = target->consumers == 1;
+    if (!w->node.op->passes_gradient || target->grad != INK_NO_VALUE || (last && target->node.layer.activation != INK_NONE))
+        return false;
+    bool moves = takes_place(l, i, k, r);
+    if (!moves && !last) /* the others would add to what is read here still */
+        return false;
+    target->grad = w->grad;
+    target->consumers--;
+    target->shared = w->shared = !moves;
+    return true;
+}
+
+/* Gives the call the end that the gradient of node r needs if this is its last writer, and counts the writer off. The
+ * first writer makes the gradient, in place of another value that is no longer needed unless that is INK_NO_VALUE. */
+static void end_gradient(struct lowering *l, int r, struct ink_call *call, ink_value place)
 {
     struct work *target = &l->work[r];
     call->epilogue.accumulate = target->grad != INK_NO_VALUE;
     if (target->grad == INK_NO_VALUE)
-        target->grad = ink_value_create(l->list, "gradient", ink_shape_count(target->node.out) * sizeof(float), 0);
+        target->grad = place != INK_NO_VALUE ? place : ink_value_create(l->list, "gradient", ink_shape_count(target->node.out) * sizeof(float), 0);
     call->dx = target->grad;
     if (--target->consumers == 0 && target->node.layer.activation != INK_NONE) {
         call->epilogue.activation = target->node.layer.activation;
@@ -346,9 +373,11 @@ static ink_status backward(struct lowering *l)
             int r = root(l, w->node.inputs[k]);
             if (r < 0 || !l->work[r].needs_gradient)
                 continue;
+            if (pass_on(l, i, k, r))
+                continue;
             struct ink_call call = call_of(l, i, INK_BACKWARD_DATA);
             call.operand = k;
-            end_gradient(l, r, &call);
+            end_gradient(l, r, &call, w->node.op->in_place && takes_place(l, i, k, r) ? w->grad : INK_NO_VALUE);
             INK_TRY(emit(l, &call));
         }
     }
@@ -387,7 +416,7 @@ static ink_status loss(struct lowering *l, ink_value order, struct ink_lowered *
     } else {
         w->consumers = 1; /* the loss alone: what is live comes before it */
         call.dy = values.dlogits;
-        end_gradient(l, last, &call);
+        end_gradient(l, last, &call, INK_NO_VALUE);
         ink_emit_pass_gradient(l->list, &call, ink_shape_count(w->node.out));
     }
     return l->list->status;

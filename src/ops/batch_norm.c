@@ -210,6 +210,7 @@ const struct ink_op ink_op_batch_norm = {
     .name = "batch_norm",
     .fields = INK_FIELD_MOMENTUM | INK_FIELD_EPSILON | INK_FIELD_ACTIVATION,
     .inputs = 1,
+    .in_place = true,
     .infer = infer,
     .flops = flops,
     .passes = {

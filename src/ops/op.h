@@ -105,6 +105,8 @@ struct ink_op {
     int inputs;                  /* 1 or 2 */
     bool alias;                  /* y is x in another shape: no passes */
     bool alias_inference;        /* the same, except while training */
+    bool in_place;               /* its backward_data, without pooling, takes a dx that is dy, both of one size */
+    bool passes_gradient;        /* dx is dy, but for the end of the pass */
     bool croppable;              /* its passes take node->out as they find it, with fewer rows and columns too */
     bool crops;                  /* slides a window, and may leave the last rows and columns of x unread */
     /* Checks the layer (in, layer set), fills in defaults, sets out, parameters, saved. */

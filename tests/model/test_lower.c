@@ -179,6 +179,32 @@ START_TEST(folded_batch_norm_gives_the_same_losses)
 }
 END_TEST
 
+static ink_value argument(const char *label, int i)
+{
+    const struct ink_launch *launch = find(label);
+    ck_assert_msg(launch != NULL, "no launch '%s'", label);
+    return launch->arguments[i].value;
+}
+
+START_TEST(gradient_is_handed_on_and_changed_in_place)
+{
+    /* c takes the gradient of the sum as it is and leaves it so, as the sum's other operand reads it; what dropout makes of
+     * its gradient takes its place */
+    lower("input 6x6x1\nconv 4 3x3\na: batch_norm\nb: conv 4 3x3 pad=same\nc: batch_norm\nadd with=a\nd: dropout 0.5\nbatch_norm tanh\ndense 2\n");
+    ck_assert_int_eq(argument("d backward_data", 0), argument("d backward_data", 1));
+    ck_assert_int_eq(argument("c backward_data", 1), argument("d backward_data", 1));
+    ck_assert_int_ne(argument("c backward_data", 1), argument("c backward_data", 5));
+    finish();
+    lower("input 6x6x1\na: conv 4 3x3\nb: conv 4 3x3 from=input\nadd with=a\ndense 2\n");
+    ck_assert_ptr_null(find("add1 backward_data")); /* neither is changed, so both may read it */
+    finish();
+    /* an activation before takes a launch */
+    lower("input 6x6x1\na: conv 4 3x3 relu\nb: conv 4 3x3 from=input\nadd with=a\ndense 2\n");
+    ck_assert_ptr_nonnull(find("add1 backward_data"));
+    finish();
+}
+END_TEST
+
 START_TEST(last_softmax_is_left_to_the_loss_and_others_are_kept)
 {
     lower("input 2x2x1\ndense 3 softmax\ndense 2 softmax\n");
@@ -211,6 +237,6 @@ int main(void)
 RUN_SUITE("lower", convolution_is_cropped_to_what_pooling_reads, convolution_with_another_reader_or_padded_pooling_is_whole,
           pooling_becomes_the_end_of_batch_norm_before_it, pooling_stays_where_windows_overlap_or_batch_norm_has_another_reader,
           lone_activation_becomes_the_end_of_the_layer_before, activation_stays_where_its_input_is_read_by_another_or_activated,
-          batch_norm_goes_into_the_weights_before_it_in_inference, folded_batch_norm_gives_the_same_losses,
+          gradient_is_handed_on_and_changed_in_place, batch_norm_goes_into_the_weights_before_it_in_inference, folded_batch_norm_gives_the_same_losses,
           last_softmax_is_left_to_the_loss_and_others_are_kept, layers_that_the_output_does_not_need_are_left_out,
           batch_that_kernels_cannot_count_is_refused)
