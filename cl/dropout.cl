@@ -29,8 +29,9 @@ ITEMS_KERNEL(forward)(in_t x, out_t y, int count, float rate, float scale, uint 
 #endif
 
 #ifdef KERNEL_backward_data
-ITEMS_KERNEL(backward_data)(in_t dy, DX_ARGUMENTS, int count, float rate, float scale, uint stream_low, uint stream_high, uint seed_low,
-                            uint seed_high, uint step, int n)
+/* dx may be dy. */
+ITEMS_KERNEL(backward_data)(__global const float *dy, DX_ARGUMENTS, int count, float rate, float scale, uint stream_low, uint stream_high,
+                            uint seed_low, uint seed_high, uint step, int n)
 {
     int total = count * n;
     FOR_ITEMS(item, (total + 4 * VW - 1) / (4 * VW)) {

@@ -47,7 +47,7 @@ ITEMS_KERNEL(reduce)(in_t in, out_t out, int count, int samples, int n)
 #endif
 
 #ifdef KERNEL_pass_gradient
-/* dx = dy, ended as DX_ARGUMENTS tells. An item is a float: the compiler makes vectors of them where it helps. */
+/* dx = dy, ended as DX_ARGUMENTS tells; they may be the same. An item is a float: the compiler makes vectors of them where it helps. */
 ITEMS_KERNEL(pass_gradient)(__global const float *dy, DX_ARGUMENTS, int count, int n)
 {
     FOR_ITEMS(i, n * count)

@@ -8,11 +8,14 @@
  * Fusion rules, applied to a copy of the nodes before anything is emitted:
  *   fold_activations   a lone activation layer becomes the end of the layer before it
  *   crop_for_pools     a convolution leaves out the last rows and columns that the pooling behind it never reads
+ *   fold_norms         not in training: a batch norm behind a convolution or dense layer becomes part of its weights and bias
  *   drop_softmax       a softmax at the model's end is left to the loss, which computes it from the logits
- *   fuse_pools         max pooling with windows side by side becomes the end of the convolution before it, where every pass
- *                      of that has an algorithm that pools
- * and one while emitting: the gradient through an activation is the end (struct ink_epilogue) of the last
- * backward_data pass that writes it, never a launch of its own, unless the loss is that writer.
+ *   fuse_pools         max pooling with windows side by side becomes the end of the layer before it, where every pass of
+ *                      that has an algorithm that pools
+ * and two while emitting: the gradient through an activation is the end (struct ink_epilogue) of the last backward_data
+ * pass that writes it, never a launch of its own, unless the loss is that writer; and
+ *   pass_on            a gradient that an op hands on as it is (add) becomes that of the layer before without a launch, and
+ *                      where it is read for the last time, what is made of it may take its place in memory
  */
 #include "model/lower.h"
 
@@ -27,7 +30,9 @@ struct work {
     bool live;                     /* the output depends on it */
     bool alias;                    /* its output is its input's */
     int consumers;                 /* live nodes that read its output; 0 for aliases */
+    int norm;                      /* the batch norm that became part of its weights; -1: none */
     bool needs_gradient;           /* it, or a node before it, has weights to train */
+    bool shared;                   /* grad is another node's too: it may be read, not changed */
     ink_value y, grad, saved[INK_MAX_SAVED];
     ink_value parameters, gradients, state;
 };
@@ -79,6 +84,29 @@ static void fold_activations(struct lowering *l)
             continue;
         producer->node.layer.activation = w->node.layer.activation;
         producer->node.layer.slope = w->node.layer.slope;
+        w->alias = true;
+        count_consumers(l);
+    }
+}
+
+/* With fixed statistics a batch norm is linear: its scale goes into the weights of a linear layer before it, its shift into
+ * the bias. */
+static void fold_norms(struct lowering *l)
+{
+    for (int i = 0; i < l->model->count && !l->how->training; i++) {
+        struct work *w = &l->work[i];
+        int before = root(l, w->node.inputs[0]);
+        if (strcmp(w->node.op->name, "batch_norm") != 0 || before < 0 || !w->live)
+            continue;
+        struct work *producer = &l->work[before];
+        bool linear = strcmp(producer->node.op->name, "conv") == 0 || strcmp(producer->node.op->name, "dense") == 0;
+        if (!linear || producer->node.layer.activation != INK_NONE || producer->consumers != 1 || producer->norm >= 0 ||
+            producer->node.out.channels != w->node.in.channels)
+            continue;
+        producer->norm = i;
+        producer->node.layer.activation = w->node.layer.activation;
+        producer->node.layer.slope = w->node.layer.slope;
+        producer->node.layer.no_bias = false;
         w->alias = true;
         count_consumers(l);
     }
@@ -213,7 +241,7 @@ static ink_status emit(struct lowering *l, struct ink_call *call)
     return l->list->status;
 }
 
-/* True if every pass of a convolution would be done by an algorithm that pools too. */
+/* True if every pass of a node would be done by an algorithm that pools too. */
 static bool can_pool(struct lowering *l, int i)
 {
     struct work *w = &l->work[i];
@@ -242,14 +270,17 @@ static void fuse_pools(struct lowering *l)
         struct work *producer = &l->work[before];
         bool padded = window->pad_top || window->pad_bottom || window->pad_left || window->pad_right;
         bool apart = window->stride_height == window->filter_height && window->stride_width == window->filter_width;
-        if (padded || !apart || window->filter_height * window->filter_width > 255 || strcmp(producer->node.op->name, "conv") != 0 ||
-            producer->consumers != 1 || producer->node.pool.height)
+        int place = 0;
+        while (place < INK_MAX_SAVED && (producer->node.saved[place].sample_bytes || producer->node.saved[place].fixed_bytes))
+            place++;
+        if (padded || !apart || window->filter_height * window->filter_width > 255 || producer->consumers != 1 || producer->node.pool.height ||
+            place == INK_MAX_SAVED)
             continue;
         struct ink_node whole = producer->node;
         producer->node.pool.height = window->filter_height;
         producer->node.pool.width = window->filter_width;
         producer->node.out = pool->out;
-        producer->node.saved[0].sample_bytes = pool->saved[0].sample_bytes;
+        producer->node.saved[place].sample_bytes = pool->saved[0].sample_bytes;
         if (can_pool(l, before)) {
             l->work[i].alias = true;
             count_consumers(l);
@@ -257,6 +288,21 @@ static void fuse_pools(struct lowering *l)
             producer->node = whole;
         }
     }
+}
+
+/* The weights of a node with its batch norm in them, and a bias, which the node itself may lack. */
+static ink_value fold_norm(struct lowering *l, int i)
+{
+    const struct work *w = &l->work[i];
+    const struct ink_parameter *weights = &w->node.parameters[0];
+    struct ink_call norm = call_of(l, w->norm, INK_FORWARD);
+    ink_value folded = ink_value_create(l->list, "folded weights", 0, (weights->count + (size_t)w->node.layer.units) * sizeof(float));
+    if (folded != INK_NO_VALUE)
+        l->list->values[folded].pinned = true;
+    l->list->label = norm.node->layer.name;
+    ink_emit_fold_norm(l->list, &norm, w->parameters, weights->count / (size_t)w->node.layer.units, w->node.parameter_count > 1, folded);
+    l->list->label = NULL;
+    return folded;
 }
 
 static ink_status forward(struct lowering *l)
@@ -270,18 +316,44 @@ static ink_status forward(struct lowering *l)
             if (w->node.saved[k].sample_bytes || w->node.saved[k].fixed_bytes)
                 w->saved[k] = ink_value_create(l->list, "saved", w->node.saved[k].sample_bytes, w->node.saved[k].fixed_bytes);
         struct ink_call call = call_of(l, i, INK_FORWARD);
+        if (w->norm >= 0)
+            call.parameters = fold_norm(l, i);
         INK_TRY(emit(l, &call));
     }
     return INK_OK;
 }
 
-/* Gives the call the end that the gradient of node r needs if this is its last writer, and counts the writer off. */
-static void end_gradient(struct lowering *l, int r, struct ink_call *call)
+/* True if the gradient of node i, once its operand k is done, is read no more, and node r has none yet: it can be r's. */
+static bool takes_place(const struct lowering *l, int i, int k, int r)
+{
+    const struct work *w = &l->work[i];
+    return !w->shared && k == w->node.op->inputs - 1 && l->work[r].grad == INK_NO_VALUE && !w->node.pool.height;
+}
+
+/* Makes the gradient of node i that of node r, where operand k hands it on as it is; false: it takes a launch. */
+static bool pass_on(struct lowering *l, int i, int k, int r)
+{
+    struct work *w = &l->work[i], *target = &l->work[r];
+    bool last = target->consumers == 1;
+    if (!w->node.op->passes_gradient || target->grad != INK_NO_VALUE || (last && target->node.layer.activation != INK_NONE))
+        return false;
+    bool moves = takes_place(l, i, k, r);
+    if (!moves && !last) /* the others would add to what is read here still */
+        return false;
+    target->grad = w->grad;
+    target->consumers--;
+    target->shared = w->shared = !moves;
+    return true;
+}
+
+/* Gives the call the end that the gradient of node r needs if this is its last writer, and counts the writer off. The
+ * first writer makes the gradient, in place of another value that is no longer needed unless that is INK_NO_VALUE. */
+static void end_gradient(struct lowering *l, int r, struct ink_call *call, ink_value place)
 {
     struct work *target = &l->work[r];
     call->epilogue.accumulate = target->grad != INK_NO_VALUE;
     if (target->grad == INK_NO_VALUE)
-        target->grad = ink_value_create(l->list, "gradient", ink_shape_count(target->node.out) * sizeof(float), 0);
+        target->grad = place != INK_NO_VALUE ? place : ink_value_create(l->list, "gradient", ink_shape_count(target->node.out) * sizeof(float), 0);
     call->dx = target->grad;
     if (--target->consumers == 0 && target->node.layer.activation != INK_NONE) {
         call->epilogue.activation = target->node.layer.activation;
@@ -304,9 +376,11 @@ static ink_status backward(struct lowering *l)
             int r = root(l, w->node.inputs[k]);
             if (r < 0 || !l->work[r].needs_gradient)
                 continue;
+            if (pass_on(l, i, k, r))
+                continue;
             struct ink_call call = call_of(l, i, INK_BACKWARD_DATA);
             call.operand = k;
-            end_gradient(l, r, &call);
+            end_gradient(l, r, &call, w->node.op->in_place && takes_place(l, i, k, r) ? w->grad : INK_NO_VALUE);
             INK_TRY(emit(l, &call));
         }
     }
@@ -345,7 +419,7 @@ static ink_status loss(struct lowering *l, ink_value order, struct ink_lowered *
     } else {
         w->consumers = 1; /* the loss alone: what is live comes before it */
         call.dy = values.dlogits;
-        end_gradient(l, last, &call);
+        end_gradient(l, last, &call, INK_NO_VALUE);
         ink_emit_pass_gradient(l->list, &call, ink_shape_count(w->node.out));
     }
     return l->list->status;
@@ -388,6 +462,7 @@ static void start(struct lowering *l)
         struct work *w = &l->work[i];
         w->node = l->model->nodes[i];
         w->alias = w->node.op->alias || (w->node.op->alias_inference && !l->how->training);
+        w->norm = -1;
         w->y = w->grad = w->saved[0] = w->saved[1] = w->parameters = w->gradients = w->state = INK_NO_VALUE;
         size_t bytes = w->node.trained_count * sizeof(float), at = l->how->parameter_offsets[i];
         if (bytes) {
@@ -434,6 +509,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
         free(l.work);
         return status;
     }
+    fold_norms(&l);
     fold_activations(&l);
     crop_for_pools(&l);
     drop_softmax(&l);

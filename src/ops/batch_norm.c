@@ -1,9 +1,16 @@
 /* Batch normalisation (Ioffe and Szegedy 2015) over batch, rows and columns. Training takes the moments of the batch and
- * moves the running ones, which inference uses. Sums are split into parts of rows by the number of channels alone, so
- * that the same seed gives the same bits whatever the device's size. */
+ * moves the running ones, which inference uses. Sums are split into parts of rows by the shapes and the plan's batch alone,
+ * so that the same seed gives the same bits whatever the device's size. Max pooling behind, with windows side by side, is
+ * done in the same passes: the values that are not pooled are never written, nor are their gradients before this layer. */
 #include "ops/op.h"
 
-enum { PART_FLOATS = 8192, PART_ROWS_LEAST = 16, GROUP_FLOATS = 65536 };
+enum {
+    PARTS_WANTED = 64,        /* of the sums, for many cores */
+    PART_FLOATS_LEAST = 4096, /* all channels of a part, so that adding the parts up costs little */
+    PART_FLOATS_MOST = 32768, /* and is exact enough */
+    GROUP_FLOATS = 16384,     /* that a CPU's work-group takes at least: several microseconds */
+    MOST_VECTORS = 4,         /* of channels side by side, a block */
+};
 
 static ink_status infer(struct ink_node *node)
 {
@@ -28,64 +35,88 @@ static ink_status infer(struct ink_node *node)
 
 static double flops(const struct ink_node *node) { return 2.0 * (double)ink_shape_count(node->in); }
 
-static size_t pixels_of(const struct ink_node *node) { return (size_t)node->in.height * (size_t)node->in.width; }
+/* What a pass walks over: rows of a sample, floats of a row; rows are pixels, or rows of windows of the pooling behind. */
+struct walk { size_t rows, row_floats, part_rows; };
 
-static size_t part_rows_of(const struct ink_node *node)
+static struct walk walk_of(const struct ink_call *call, bool pooled)
 {
-    int rows = PART_FLOATS / node->in.channels;
-    return rows > PART_ROWS_LEAST ? (size_t)rows : PART_ROWS_LEAST;
+    const struct ink_node *node = call->node;
+    size_t all = ink_shape_count(node->in) * (size_t)call->batch, part = all / PARTS_WANTED;
+    struct walk walk = {(size_t)node->in.height * (size_t)node->in.width, (size_t)node->in.channels, 0};
+    if (pooled)
+        walk = (struct walk){(size_t)node->out.height, (size_t)(node->pool.height * node->in.width * node->in.channels), 0};
+    part = part < PART_FLOATS_LEAST ? PART_FLOATS_LEAST : part > PART_FLOATS_MOST ? PART_FLOATS_MOST : part;
+    walk.part_rows = (part + walk.row_floats - 1) / walk.row_floats;
+    return walk;
 }
 
-static size_t blocks_of(const struct ink_call *call)
+static size_t vectors_of(const struct ink_call *call)
 {
     return ((size_t)call->node->in.channels + (size_t)call->vector_width - 1) / (size_t)call->vector_width;
 }
 
 /* Sums of the parts of a full batch: [parts][2][channels]. */
-static ink_value create_sums(struct ink_launches *list, const struct ink_call *call)
+static ink_value create_sums(struct ink_launches *list, const struct ink_call *call, const struct walk *walk)
 {
-    size_t rows = part_rows_of(call->node), parts = ((size_t)call->batch * pixels_of(call->node) + rows - 1) / rows;
+    size_t parts = ((size_t)call->batch * walk->rows + walk->part_rows - 1) / walk->part_rows;
     return ink_value_create(list, "sums of parts", 0, parts * 2 * (size_t)call->node->in.channels * sizeof(float));
 }
 
-/* The arguments behind the buffers: pixels, channels, part_rows, n. */
-static void arg_sizes(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, size_t part_rows)
+/* The end of a pass over all x: sizes, and the range over blocks of channels of parts; there may be one part more than
+ * rows / part_rows tells. */
+static void end_parts(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, const struct walk *walk, bool pooled)
 {
-    ink_arg_int(list, launch, (int)pixels_of(call->node));
-    ink_arg_int(list, launch, call->node->in.channels);
-    ink_arg_int(list, launch, (int)part_rows);
+    const struct ink_node *node = call->node;
+    size_t vectors = vectors_of(call), q = call->style == INK_STYLE_CPU ? MOST_VECTORS : 1;
+    while (vectors % q)
+        q--;
+    size_t items = GROUP_FLOATS / (walk->part_rows * walk->row_floats / (vectors / q) + 1);
+    ink_define_int(list, launch, "Q", (long)q);
+    ink_define_int(list, launch, "PARTIAL", node->in.channels % call->vector_width != 0);
+    if (pooled) {
+        ink_define_int(list, launch, "POOL_H", node->pool.height);
+        ink_define_int(list, launch, "POOL_W", node->pool.width);
+        ink_arg_int(list, launch, node->in.height);
+        ink_arg_int(list, launch, node->in.width);
+    } else {
+        ink_arg_int(list, launch, (int)walk->rows);
+    }
+    ink_arg_int(list, launch, node->in.channels);
+    ink_arg_int(list, launch, (int)walk->part_rows);
     ink_arg_scalar(list, launch, INK_BATCH);
+    ink_range_items(list, launch, call->style, walk->rows * (vectors / q), walk->part_rows * (vectors / q), items ? items : 1);
+    launch->range[0].items_per_group *= walk->part_rows;
 }
 
-/* The end of a pass over all x. Items are the vectors of parts; there may be one part more than rows / part_rows tells. */
-static void end_parts(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, size_t part_rows)
+/* The same where nothing is summed, so that a GPU's items are single rows. */
+static void end_rows(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, bool pooled)
 {
-    size_t items = GROUP_FLOATS / (part_rows * (size_t)call->vector_width), blocks = blocks_of(call);
-    arg_sizes(list, launch, call, part_rows);
-    ink_range_items(list, launch, call->style, pixels_of(call->node) * blocks, part_rows * blocks, items ? items : 1);
-    launch->range[0].items_per_group *= part_rows;
-}
-
-/* Nothing is summed, so a GPU's items are single vectors. */
-static void end_rows(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call)
-{
-    end_parts(list, launch, call, call->style == INK_STYLE_CPU ? part_rows_of(call->node) : 1);
+    struct walk walk = walk_of(call, pooled);
+    if (call->style != INK_STYLE_CPU)
+        walk.part_rows = 1;
+    end_parts(list, launch, call, &walk, pooled);
 }
 
 /* The end of a pass over the sums of parts. Items are vectors of channels. */
-static void end_channels(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call)
+static void end_channels(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, const struct walk *walk)
 {
-    arg_sizes(list, launch, call, part_rows_of(call->node));
-    ink_range_items(list, launch, call->style, 0, blocks_of(call), 1);
+    ink_define_int(list, launch, "Q", 1);
+    ink_define_int(list, launch, "PARTIAL", 1);
+    ink_arg_int(list, launch, (int)walk->rows);
+    ink_arg_int(list, launch, call->node->in.channels);
+    ink_arg_int(list, launch, (int)walk->part_rows);
+    ink_arg_scalar(list, launch, INK_BATCH);
+    ink_range_items(list, launch, call->style, 0, vectors_of(call), 1);
 }
 
 static void emit_statistics(struct ink_launches *list, const struct ink_call *call)
 {
-    ink_value sums = create_sums(list, call);
+    struct walk walk = walk_of(call, false);
+    ink_value sums = create_sums(list, call, &walk);
     struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", "part_moments", "forward moments");
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_WRITE, sums);
-    end_parts(list, launch, call, part_rows_of(call->node));
+    end_parts(list, launch, call, &walk, false);
 
     launch = ink_launch_add(list, "batch_norm.cl", "statistics", "forward statistics");
     ink_arg_value(list, launch, INK_ARG_READ, sums);
@@ -93,63 +124,98 @@ static void emit_statistics(struct ink_launches *list, const struct ink_call *ca
     ink_arg_value(list, launch, INK_ARG_UPDATE, call->state);
     ink_arg_float(list, launch, call->node->layer.momentum);
     ink_arg_float(list, launch, call->node->layer.epsilon);
-    end_channels(list, launch, call);
+    end_channels(list, launch, call, &walk);
 }
+
+static bool pooled(const struct ink_call *call) { return call->node->pool.height != 0; }
 
 static void forward(struct ink_launches *list, const struct ink_call *call)
 {
     if (call->training)
         emit_statistics(list, call);
-    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", "normalise", "forward");
+    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", pooled(call) ? "normalise_pooled" : "normalise", "forward");
     ink_define_activation(list, launch, call);
     ink_define_int(list, launch, "RUNNING", !call->training);
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
     ink_arg_value(list, launch, INK_ARG_READ, call->training ? call->saved[0] : call->state);
     ink_arg_value(list, launch, INK_ARG_WRITE, call->y);
+    if (pooled(call)) {
+        ink_define_int(list, launch, "KEEP", call->training);
+        if (call->training)
+            ink_arg_value(list, launch, INK_ARG_WRITE, call->saved[1]);
+    }
     ink_arg_float(list, launch, call->node->layer.epsilon);
-    end_rows(list, launch, call);
+    end_rows(list, launch, call, pooled(call));
     launch->sample_flops = flops(call->node);
+}
+
+void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, ink_value parameters, size_t rows, bool bias, ink_value out)
+{
+    enum { ROWS = 16 };
+    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", "fold", "folded into the weights before it");
+    size_t vectors = vectors_of(norm);
+    launch->constant = true;
+    ink_define_int(list, launch, "Q", 1);
+    ink_define_int(list, launch, "PARTIAL", norm->node->in.channels % norm->vector_width != 0);
+    ink_define_int(list, launch, "RUNNING", 1);
+    ink_define_int(list, launch, "BIAS", bias);
+    ink_arg_value(list, launch, INK_ARG_READ, parameters);
+    ink_arg_value(list, launch, INK_ARG_READ, norm->parameters);
+    ink_arg_value(list, launch, INK_ARG_READ, norm->state);
+    ink_arg_value(list, launch, INK_ARG_WRITE, out);
+    ink_arg_float(list, launch, norm->node->layer.epsilon);
+    ink_arg_int(list, launch, (int)rows);
+    ink_arg_int(list, launch, norm->node->in.channels);
+    ink_arg_int(list, launch, ROWS);
+    ink_range_items(list, launch, norm->style, 0, (rows + ROWS) / ROWS * vectors, 8);
 }
 
 static void backward_weights(struct ink_launches *list, const struct ink_call *call)
 {
-    ink_value sums = create_sums(list, call);
-    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", "part_gradients", "backward_weights parts");
+    struct walk walk = walk_of(call, pooled(call));
+    ink_value sums = create_sums(list, call, &walk);
+    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", pooled(call) ? "part_gradients_pooled" : "part_gradients",
+                                               "backward_weights parts");
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
+    if (pooled(call))
+        ink_arg_value(list, launch, INK_ARG_READ, call->saved[1]);
     ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
     ink_arg_value(list, launch, INK_ARG_WRITE, sums);
-    end_parts(list, launch, call, part_rows_of(call->node));
+    end_parts(list, launch, call, &walk, pooled(call));
 
     launch = ink_launch_add(list, "batch_norm.cl", "gradients", "backward_weights");
     ink_arg_value(list, launch, INK_ARG_READ, sums);
     ink_arg_value(list, launch, INK_ARG_WRITE, call->gradients);
-    end_channels(list, launch, call);
+    end_channels(list, launch, call, &walk);
 }
 
 /* Uses the gradients of gamma and beta, which backward_weights left. */
 static void backward_data(struct ink_launches *list, const struct ink_call *call)
 {
-    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", "backward_data", "backward_data");
+    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", pooled(call) ? "backward_data_pooled" : "backward_data", "backward_data");
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
+    if (pooled(call))
+        ink_arg_value(list, launch, INK_ARG_READ, call->saved[1]);
     ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
     ink_arg_value(list, launch, INK_ARG_READ, call->gradients);
     ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
     ink_arg_dx(list, launch, call);
-    end_rows(list, launch, call);
+    end_rows(list, launch, call, pooled(call));
 }
 
 const struct ink_op ink_op_batch_norm = {
     .name = "batch_norm",
     .fields = INK_FIELD_MOMENTUM | INK_FIELD_EPSILON | INK_FIELD_ACTIVATION,
     .inputs = 1,
+    .in_place = true,
     .infer = infer,
     .flops = flops,
     .passes = {
-        [INK_FORWARD] = (const struct ink_algorithm[]){{"direct", INK_STYLE_AUTO, NULL, forward}, {0}},
-        [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){{"direct", INK_STYLE_AUTO, NULL, backward_data}, {0}},
-        [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){{"direct", INK_STYLE_AUTO, NULL, backward_weights}, {0}},
+        [INK_FORWARD] = (const struct ink_algorithm[]){{"direct", INK_STYLE_AUTO, NULL, forward, .pools = true}, {0}},
+        [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){{"direct", INK_STYLE_AUTO, NULL, backward_data, .pools = true}, {0}},
+        [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){{"direct", INK_STYLE_AUTO, NULL, backward_weights, .pools = true}, {0}},
     },
 };

@@ -55,6 +55,7 @@ const struct ink_op ink_op_dropout = {
     .name = "dropout",
     .fields = INK_FIELD_RATE,
     .inputs = 1,
+    .in_place = true,
     .alias_inference = true,
     .infer = infer,
     .describe = describe,

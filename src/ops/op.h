@@ -44,7 +44,7 @@ struct ink_node {
     struct ink_layer layer;      /* defaults and padding as numbers filled in; strings belong to the model */
     int inputs[2];               /* node numbers; -1 is the model's input */
     struct ink_shape in, out;    /* of one sample; out behind the pooling, if there is one */
-    struct { int height, width; } pool; /* convolution: a max pooling fused behind it, windows side by side; 0: none */
+    struct { int height, width; } pool; /* a max pooling fused behind it, windows side by side; 0: none */
     struct ink_parameter parameters[INK_MAX_PARAMETERS];
     int parameter_count;
     size_t trained_count, state_count; /* floats in its blocks */
@@ -52,9 +52,10 @@ struct ink_node {
     struct { size_t sample_bytes, fixed_bytes; } saved[INK_MAX_SAVED];
 };
 
-/* A convolution with pool set computes y = f(max over the window of z), and saved[0] is what max_pool saves: the place of
- * the winner in its window (row * pool.width + column), one byte a value of y. Its dy is the gradient of the pooled values
- * before the activation, which belongs to the place of the winner, and 0 elsewhere. */
+/* A node with pool set computes y = f(max over the window of z), and the first of saved that it does not use itself
+ * (saved[0] of a convolution) is what max_pool saves: the place of the winner in its window (row * pool.width + column),
+ * one byte a value of y. Its dy is the gradient of the pooled values before the activation, which belongs to the place of
+ * the winner, and 0 elsewhere. */
 
 /* What a backward_data pass does with each gradient v of element i before it is stored in dx:
  * v += dx[i] if accumulate; v *= f'(y[i]) if activation is not INK_NONE. */
@@ -93,7 +94,7 @@ struct ink_algorithm {
     bool (*applies)(const struct ink_call *call); /* NULL: always */
     void (*emit)(struct ink_launches *list, const struct ink_call *call);
     bool on_request;             /* taken only where the user names it */
-    bool pools;                  /* does a convolution with pool set */
+    bool pools;                  /* does a node with pool set */
     /* How many variants (tiles and the like) it has for a call, at least 1; NULL: 1. emit takes any variant below that. */
     int (*variants)(const struct ink_call *call);
 };
@@ -104,6 +105,8 @@ struct ink_op {
     int inputs;                  /* 1 or 2 */
     bool alias;                  /* y is x in another shape: no passes */
     bool alias_inference;        /* the same, except while training */
+    bool in_place;               /* its backward_data, without pooling, takes a dx that is dy, both of one size */
+    bool passes_gradient;        /* dx is dy, but for the end of the pass */
     bool croppable;              /* its passes take node->out as they find it, with fewer rows and columns too */
     bool crops;                  /* slides a window, and may leave the last rows and columns of x unread */
     /* Checks the layer (in, layer set), fills in defaults, sets out, parameters, saved. */
@@ -161,6 +164,10 @@ void ink_emit_pass_gradient(struct ink_launches *list, const struct ink_call *ca
  * first ceil(n / samples) parts of in[part][i], in order, count values. */
 void ink_emit_transpose(struct ink_launches *list, const struct ink_call *call, ink_value in, ink_value out, int matrices, int rows, int columns);
 void ink_emit_reduce(struct ink_launches *list, const struct ink_call *call, ink_value in, ink_value out, size_t count, int samples);
+
+/* The parameters of a linear layer, rows rows of weights and a bias if it has one, with the batch norm of the call behind it
+ * taken in as it is in inference: out is [rows][units] weights, then the bias. */
+void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, ink_value parameters, size_t rows, bool bias, ink_value out);
 
 /* Passes that are not layers. */
 

@@ -84,6 +84,15 @@ static const struct example examples[] = {
         {.op = "add", .other = "main", .activation = INK_RELU},
         {.op = "global_average_pool"},
     }},
+    {"max pooling behind batch norm", {11, 9, 2}, false, 0, {
+        {.op = "conv", .units = 6, FILTER(3, 3), .no_bias = true},
+        {.op = "batch_norm", .activation = INK_RELU},
+        {.op = "max_pool", FILTER(2, 2)}, /* of 9x7: a row and a column stay over */
+        {.op = "conv", .units = 8, FILTER(2, 2), .activation = INK_TANH},
+        {.op = "batch_norm", .activation = INK_TANH},
+        {.op = "max_pool", FILTER(3, 1)},
+        {.op = "dense", .units = 8, .activation = INK_TANH},
+    }},
     {"activations on their own", {6, 6, 3}, true, 0, {
         {.op = "conv", .name = "a", .units = 8, FILTER(3, 3)},
         {.op = "activation", .name = "folded", .activation = INK_TANH},

@@ -15,16 +15,20 @@ static const struct {
     bool accumulate;
     ink_activation mask;
     float momentum, epsilon;
+    int pool_height, pool_width; /* of the pooling behind; 0: none */
 } sizes[] = {
-    {{1, 1, 1}, 1, 1, -1, 1, INK_NONE, false, INK_NONE, 0, 0},
-    {{5, 3, 17}, 4, 3, -1, 1, INK_RELU, true, INK_TANH, 0.75f, 1e-3f},
-    {{1, 1, 520}, 40, 37, -2, 3, INK_NONE, false, INK_RELU, 0, 0},       /* parts of 16 rows */
-    {{13, 15, 3}, 17, 16, 1000, 1001, INK_NONE, false, INK_NONE, 0, 0},  /* parts of 2730 rows; a mean far from 0 */
+    {{1, 1, 1}, 1, 1, -1, 1, INK_NONE, false, INK_NONE, 0, 0, 0, 0},
+    {{5, 3, 17}, 4, 3, -1, 1, INK_RELU, true, INK_TANH, 0.75f, 1e-3f, 0, 0},
+    {{1, 1, 520}, 40, 37, -2, 3, INK_NONE, false, INK_RELU, 0, 0, 0, 0},       /* parts of 8 rows */
+    {{13, 15, 3}, 17, 16, 1000, 1001, INK_NONE, false, INK_NONE, 0, 0, 0, 0},  /* parts of 1366 rows; a mean far from 0 */
+    {{7, 9, 17}, 9, 8, -1, 1, INK_TANH, true, INK_RELU, 0, 0, 2, 2},           /* a row and a column that no window covers */
+    {{6, 10, 32}, 5, 5, -1, 2, INK_RELU, false, INK_NONE, 0, 0, 3, 5},
 };
 enum { CASES = sizeof sizes / sizeof *sizes, LARGEST = 24000, CHANNELS = 520 };
 static float x[LARGEST], y[LARGEST], dy[LARGEST], dx[LARGEST], start[LARGEST], mask[LARGEST], saved[2 * CHANNELS], state[2 * CHANNELS];
 static float parameters[2 * CHANNELS], gradients[2 * CHANNELS];
-static double want[LARGEST], mean[CHANNELS], variance[CHANNELS], running[2 * CHANNELS];
+static uint8_t places[LARGEST];
+static double want[LARGEST], whole[LARGEST], mean[CHANNELS], variance[CHANNELS], running[2 * CHANNELS];
 
 static struct op_case case_of(int i)
 {
@@ -35,7 +39,7 @@ static struct op_case case_of(int i)
     test_fill(5, -1, 1, start, LARGEST);
     test_fill(6, 0.5f, 2, state, 2 * CHANNELS);
     return (struct op_case){
-        .in = sizes[i].shape, .batch = sizes[i].batch, .n = sizes[i].n, .training = true, .x = {x}, .parameters = parameters, .state = state,
+        .in = sizes[i].shape, .pool_height = sizes[i].pool_height, .pool_width = sizes[i].pool_width, .batch = sizes[i].batch, .n = sizes[i].n, .training = true, .x = {x}, .parameters = parameters, .state = state,
         .layer = {.op = "batch_norm", .activation = sizes[i].activation, .momentum = sizes[i].momentum, .epsilon = sizes[i].epsilon},
     };
 }
@@ -43,6 +47,30 @@ static struct op_case case_of(int i)
 static size_t rows_of(const struct op_case *c) { return (size_t)c->n * (size_t)c->in.height * (size_t)c->in.width; }
 
 static size_t values(const struct op_case *c) { return (size_t)c->n * ink_shape_count(c->in); }
+
+static size_t outputs(const struct op_case *c) { return (size_t)c->n * ink_shape_count(op_case_node(c)->out); }
+
+/* The place in an image of window o's pixel k, o counting the pooled values. */
+static size_t pixel_of(const struct op_case *c, size_t o, int k)
+{
+    size_t channels = (size_t)c->in.channels, width = (size_t)c->in.width, height = (size_t)c->in.height, ph = (size_t)c->pool_height, pw = (size_t)c->pool_width;
+    size_t pixel = o / channels, ow = pixel % (width / pw), row = pixel / (width / pw), oh = row % (height / ph), sample = row / (height / ph);
+    size_t h = oh * ph + (size_t)k / pw, w = ow * pw + (size_t)k % pw;
+    return ((sample * height + h) * width + w) * channels + o % channels;
+}
+
+/* From all values the largest of each window, and places, where in it that is. Without pooling nothing changes. */
+static void pool(const struct op_case *c, double *all)
+{
+    memcpy(whole, all, sizeof whole);
+    for (size_t o = 0; c->pool_height && o < outputs(c); o++) {
+        places[o] = 0;
+        for (int k = 1; k < c->pool_height * c->pool_width; k++)
+            if (whole[pixel_of(c, o, k)] > whole[pixel_of(c, o, places[o])])
+                places[o] = (uint8_t)k;
+        all[o] = whole[pixel_of(c, o, places[o])];
+    }
+}
 
 static float epsilon_of(int i) { return sizes[i].epsilon != 0 ? sizes[i].epsilon : 1e-5f; }
 
@@ -56,14 +84,15 @@ static double tolerance(const struct op_case *c, int i)
     return reference_tolerance(rows_of(c)) * (1 + middle / range * sqrt(12));
 }
 
-/* want = f(want). */
+/* want = f(want), pooled. */
 static void activate(const struct op_case *c)
 {
     static float sums[LARGEST];
-    for (size_t k = 0; k < values(c); k++)
+    pool(c, want);
+    for (size_t k = 0; k < outputs(c); k++)
         sums[k] = (float)want[k];
     if (c->layer.activation)
-        reference_activation_forward(c->layer.activation, 0, values(c), sums, want);
+        reference_activation_forward(c->layer.activation, 0, outputs(c), sums, want);
 }
 
 static void check_training(const struct op_way *way, void *user)
@@ -73,12 +102,16 @@ static void check_training(const struct op_way *way, void *user)
     double inverse[CHANNELS], epsilon = (double)epsilon_of(i);
     for (int k = 0; k < 2 * channels; k++)
         running[k] = (double)state[k];
+    static uint8_t winners[LARGEST];
     c.y = y;
     c.saved[0] = saved;
+    c.saved[1] = c.pool_height ? winners : NULL;
     op_case_run(&c, INK_FORWARD, way);
     reference_batch_norm_forward(rows_of(&c), channels, x, parameters, parameters + channels, epsilon, want, mean, variance);
     activate(&c);
-    reference_compare(way->label, y, want, values(&c), tolerance(&c, i));
+    reference_compare(way->label, y, want, outputs(&c), tolerance(&c, i));
+    for (size_t o = 0; c.pool_height && o < outputs(&c); o++)
+        ck_assert_msg(winners[o] == places[o], "%s: window %zu is won by %d, not by %d", way->label, o, places[o], winners[o]);
     for (int k = 0; k < channels; k++)
         inverse[k] = 1 / sqrt(variance[k] + epsilon);
     reference_compare("mean", saved, mean, (size_t)channels, reference_tolerance(rows_of(&c)));
@@ -99,7 +132,7 @@ static void check_inference(const struct op_way *way, void *user)
     op_case_run(&c, INK_FORWARD, way);
     reference_batch_norm_inference(rows_of(&c), channels, x, parameters, parameters + channels, before, before + channels, (double)epsilon_of(i), want);
     activate(&c);
-    reference_compare(way->label, y, want, values(&c), reference_tolerance(4));
+    reference_compare(way->label, y, want, outputs(&c), reference_tolerance(4));
     ck_assert_msg(memcmp(before, state, 2 * (size_t)channels * sizeof *state) == 0, "%s: the running statistics moved", way->label);
 }
 
@@ -109,7 +142,15 @@ static void set_backward(struct op_case *c, int i, double *dgamma, double *dbeta
     int channels = c->in.channels;
     double epsilon = (double)epsilon_of(i);
     reference_batch_norm_forward(rows_of(c), channels, x, parameters, parameters + channels, epsilon, want, mean, variance);
-    reference_batch_norm_backward(rows_of(c), channels, x, parameters, dy, epsilon, want, dgamma, dbeta);
+    static float spread[LARGEST];
+    if (c->pool_height) {
+        pool(c, want);
+        memset(spread, 0, sizeof spread);
+        for (size_t o = 0; o < outputs(c); o++)
+            spread[pixel_of(c, o, places[o])] = dy[o];
+        c->saved[1] = places;
+    }
+    reference_batch_norm_backward(rows_of(c), channels, x, parameters, c->pool_height ? spread : dy, epsilon, want, dgamma, dbeta);
     for (int k = 0; k < channels; k++) {
         saved[k] = (float)mean[k];
         saved[channels + k] = (float)(1 / sqrt(variance[k] + epsilon));
