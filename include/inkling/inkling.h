@@ -357,6 +357,76 @@ INK_API ink_status ink_predictor_create(ink_model *model, ink_device *device, in
 INK_API void ink_predictor_destroy(ink_predictor **predictor);
 INK_API ink_status ink_predictor_run(ink_predictor *predictor, const uint8_t *images, size_t count, float *probabilities);
 
+/* --------------------------------------------------------------- measuring */
+
+/* Many samples of one quantity, without those that were discarded. */
+struct ink_spread {
+    double median;
+    double low, high;       /* quartiles: half of the samples lie between them */
+};
+
+/* How sound a measurement is. On CPUs the system sometimes keeps two of the driver's threads on one core, where kernels take
+ * twice their time. Beside each sample that is looked for, with a kernel that spins on one core and then on all; samples
+ * of such moments are discarded and counted. */
+struct ink_samples {
+    size_t kept, discarded;
+    bool shared;            /* almost all were to be discarded, so all were kept: the device is busy with something else */
+};
+
+/* What a device can do at most, measured with kernels made for that. */
+struct ink_device_speed {
+    struct ink_spread flops;        /* fp32 operations a second, a multiply-add as 2 */
+    int vector, accumulators;       /* floats in a vector, and independent sums of such vectors, that gave it */
+    struct ink_spread cache_read;   /* bytes a second, of the size of data at which it is fastest */
+    struct ink_spread cache_triad;  /* a = b + s * c: bytes of a, b and c a second, likewise */
+    struct ink_spread memory_read;  /* of data too large for a cache */
+    struct ink_spread memory_triad;
+    size_t cache_bytes, memory_bytes; /* of data, for reading */
+    struct ink_samples samples;
+};
+
+/* Measures a device for about so many seconds; 0: 3. INK_ERROR_ARGUMENT unless 0 <= seconds <= 3600. */
+INK_API ink_status ink_device_measure(ink_device *device, double seconds, struct ink_device_speed *speed);
+
+/* A kernel launch of a step. */
+struct ink_launch_info {
+    char label[80];             /* for example "conv2 forward direct" */
+    char layer[64];             /* the layer it is for; "" where it is for none, as the loss and the optimizer */
+    char algorithm[32];         /* "" where there is but one */
+    struct ink_spread seconds;  /* that the device spends in it, in a chain of launches */
+    double flops;               /* of the direct algorithm, whichever is taken, for the whole batch; a multiply-add as 2 */
+    double bytes;               /* of every tensor it reads or writes, once; twice where it reads and writes one */
+    size_t groups;              /* work-groups */
+    bool constant;              /* reads nothing but weights: inference runs it when they change, not in every step */
+};
+
+struct ink_profile_options {
+    int batch;              /* 0: 128 */
+    bool inference;         /* the forward pass and loss of an evaluation; else a training step */
+    double seconds;         /* to measure for, about, beside making ready; 0: 2; at most 3600 */
+    const char *algorithms; /* as for training */
+};
+
+/* A step in its launches. */
+struct ink_profile {
+    struct ink_launch_info *launches; /* [count], in the order in which they run */
+    size_t count;
+    int batch;
+    struct ink_spread step;     /* seconds of a step, one enqueued behind the other as training does it */
+    struct ink_spread kernels;  /* seconds that the device spends in all launches of a step together, constant ones left out */
+    struct ink_samples samples; /* of steps */
+};
+
+/* Makes the model ready for a batch on the device and measures a step launch by launch, over random images. The weights of
+ * model are not changed. Free the profile with ink_profile_free(). */
+INK_API ink_status ink_model_profile(ink_model *model, ink_device *device, const struct ink_profile_options *options, struct ink_profile *profile);
+INK_API void ink_profile_free(struct ink_profile *profile);
+
+/* Measures ink_predictor_run() for a whole batch of random images: seconds from images in host memory to probabilities in
+ * host memory. options->inference and options->algorithms make no difference. */
+INK_API ink_status ink_model_latency(ink_model *model, ink_device *device, const struct ink_profile_options *options, struct ink_spread *latency,
+                                     struct ink_samples *samples);
+
 #ifdef __cplusplus
 }
 #endif

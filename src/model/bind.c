@@ -187,12 +187,6 @@ ink_status ink_bound_storage(struct ink_bound *bound, enum ink_storage storage, 
     return INK_OK;
 }
 
-static size_t groups(const struct ink_range *range, int n)
-{
-    size_t items = range->sample_items * (size_t)n + range->fixed_items;
-    return range->items_per_group ? (items + range->items_per_group - 1) / range->items_per_group : 1;
-}
-
 static ink_status run_call(struct ink_bound *bound, const struct ink_launch *launch, cl_command_queue queue, int n)
 {
     cl_mem buffers[INK_MAX_ARGUMENTS];
@@ -201,37 +195,89 @@ static ink_status run_call(struct ink_bound *bound, const struct ink_launch *lau
     return launch->call(launch, bound->device, queue, buffers, n);
 }
 
-ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], cl_event *done)
+/* Tells which scalars differ from those last set, and keeps them. */
+static void note_scalars(struct ink_bound *bound, const cl_int scalars[INK_SCALARS], bool changed[INK_SCALARS])
 {
-    bool changed[INK_SCALARS];
     for (int s = 0; s < INK_SCALARS; s++) {
         changed[s] = !bound->set[s] || bound->scalars[s] != scalars[s];
         bound->scalars[s] = scalars[s];
         bound->set[s] = true;
     }
-    for (int i = 0; i < bound->list->count; i++) {
-        const struct ink_launch *launch = &bound->list->launches[i];
-        if (launch->constant && bound->constants_done)
-            continue;
-        if (launch->call) {
-            INK_TRY(run_call(bound, launch, queue, n));
-            continue;
-        }
-        for (int a = 0; a < launch->argument_count; a++)
-            if (launch->arguments[a].kind == INK_ARG_SCALAR && changed[launch->arguments[a].as.scalar])
-                INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof(cl_int), &scalars[launch->arguments[a].as.scalar]),
-                                     "clSetKernelArg", launch->label));
-        size_t local[3], global[3];
-        for (int d = 0; d < 3; d++) {
-            local[d] = launch->range[d].local ? launch->range[d].local : 1;
-            global[d] = groups(&launch->range[d], n) * local[d];
-        }
-        bool last = done && i == bound->list->count - 1;
-        cl_int code = clEnqueueNDRangeKernel(queue, bound->kernels[i], 3, NULL, global, local, 0, NULL, last ? done : NULL);
-        INK_TRY(ink_cl_check(bound->device, code, "clEnqueueNDRangeKernel", launch->label));
+}
+
+static ink_status enqueue(struct ink_bound *bound, cl_command_queue queue, int i, int n, const bool changed[INK_SCALARS], cl_event *event)
+{
+    const struct ink_launch *launch = &bound->list->launches[i];
+    if (launch->call)
+        return run_call(bound, launch, queue, n);
+    for (int a = 0; a < launch->argument_count; a++)
+        if (launch->arguments[a].kind == INK_ARG_SCALAR && changed[launch->arguments[a].as.scalar])
+            INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof(cl_int), &bound->scalars[launch->arguments[a].as.scalar]),
+                                 "clSetKernelArg", launch->label));
+    size_t local[3], global[3];
+    for (int d = 0; d < 3; d++) {
+        local[d] = launch->range[d].local ? launch->range[d].local : 1;
+        global[d] = ink_range_groups(&launch->range[d], n) * local[d];
     }
+    cl_int code = clEnqueueNDRangeKernel(queue, bound->kernels[i], 3, NULL, global, local, 0, NULL, event);
+    return ink_cl_check(bound->device, code, "clEnqueueNDRangeKernel", launch->label);
+}
+
+ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], cl_event *done)
+{
+    bool changed[INK_SCALARS];
+    note_scalars(bound, scalars, changed);
+    for (int i = 0; i < bound->list->count; i++)
+        if (!bound->constants_done || !bound->list->launches[i].constant)
+            INK_TRY(enqueue(bound, queue, i, n, changed, i == bound->list->count - 1 ? done : NULL));
     bound->constants_done = true;
     return INK_OK;
+}
+
+/* Seconds from one mark of an event to a mark of another. */
+static ink_status seconds_between(struct ink_bound *bound, cl_event from, cl_profiling_info from_mark, cl_event to, const char *label,
+                                  double *seconds)
+{
+    cl_ulong begin = 0, end = 0;
+    INK_TRY(ink_cl_check(bound->device, clGetEventProfilingInfo(from, from_mark, sizeof begin, &begin, NULL), "clGetEventProfilingInfo", label));
+    INK_TRY(ink_cl_check(bound->device, clGetEventProfilingInfo(to, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL), "clGetEventProfilingInfo",
+                         label));
+    *seconds = end > begin ? 1e-9 * (double)(end - begin) : 0;
+    return INK_OK;
+}
+
+/* A call into a library enqueues what it likes, so it lies between two markers; a kernel has its own event. */
+ink_status ink_bound_time(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], double *seconds)
+{
+    int count = bound->list->count;
+    bool changed[INK_SCALARS];
+    cl_event *events = calloc(2 * (size_t)count + 1, sizeof(cl_event));
+    if (!events)
+        return ink_fail_memory(2 * (size_t)count * sizeof(cl_event));
+    ink_status status = INK_OK;
+    note_scalars(bound, scalars, changed);
+    for (int i = 0; i < count && !status; i++) {
+        const struct ink_launch *launch = &bound->list->launches[i];
+        if (launch->call)
+            status = ink_cl_check(bound->device, clEnqueueMarkerWithWaitList(queue, 0, NULL, &events[2 * i]), "clEnqueueMarkerWithWaitList", launch->label);
+        if (!status)
+            status = enqueue(bound, queue, i, n, changed, &events[2 * i + 1]);
+        if (launch->call && !status)
+            status = ink_cl_check(bound->device, clEnqueueMarkerWithWaitList(queue, 0, NULL, &events[2 * i + 1]), "clEnqueueMarkerWithWaitList", launch->label);
+    }
+    cl_int code = clFinish(queue);
+    if (!status)
+        status = ink_cl_check(bound->device, code, "clFinish", "timing launches");
+    for (int i = 0; i < count && !status; i++) {
+        bool call = bound->list->launches[i].call != NULL;
+        status = seconds_between(bound, events[2 * i + !call], call ? CL_PROFILING_COMMAND_END : CL_PROFILING_COMMAND_START, events[2 * i + 1],
+                                 bound->list->launches[i].label, &seconds[i]);
+    }
+    for (int e = 0; e < 2 * count; e++)
+        if (events[e])
+            clReleaseEvent(events[e]);
+    free(events);
+    return status;
 }
 
 void ink_bound_free(struct ink_bound *bound)

@@ -39,6 +39,11 @@ ink_status ink_bound_storage(struct ink_bound *bound, enum ink_storage storage, 
 /* Enqueues all launches for n samples. scalars: bits of each, float or int. done may be NULL. */
 ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], cl_event *done);
 
+/* The same, waited for, on a queue with profiling: seconds that the device spent in each launch, [launches],
+ * constant ones too. The launches are
+ * in a chain as in ink_bound_run, so each finds the caches as it does there. */
+ink_status ink_bound_time(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], double *seconds);
+
 void ink_bound_free(struct ink_bound *bound);
 
 #endif

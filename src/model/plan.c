@@ -199,6 +199,13 @@ ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int sta
     return ink_bound_run(&plan->bound[section], plan->device->queue, n, plan->scalars, done);
 }
 
+ink_status ink_plan_time(struct ink_plan *plan, enum ink_section section, int start, int n, cl_command_queue queue, double *seconds)
+{
+    plan->scalars[INK_START] = start;
+    plan->scalars[INK_BATCH] = n;
+    return ink_bound_time(&plan->bound[section], queue, n, plan->scalars, seconds);
+}
+
 /* Copies the blocks of all nodes between a padded device buffer and a packed host one. */
 static ink_status transfer(struct ink_plan *plan, enum ink_storage storage, float *packed, bool upload)
 {

@@ -37,6 +37,9 @@ void ink_plan_set_float(struct ink_plan *plan, enum ink_scalar scalar, cl_float 
  * last launch, to be released by the caller. */
 ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done);
 
+/* Runs a section on a queue with profiling, waits, and gives the seconds of each of its launches; see ink_bound_time(). */
+ink_status ink_plan_time(struct ink_plan *plan, enum ink_section section, int start, int n, cl_command_queue queue, double *seconds);
+
 /* Copies weights and running statistics between the plan and a model of the same layers. */
 ink_status ink_plan_upload(struct ink_plan *plan, const struct ink_model *model);
 ink_status ink_plan_download(struct ink_plan *plan, struct ink_model *model);

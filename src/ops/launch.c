@@ -156,3 +156,9 @@ void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum 
     launch->range[0] = (struct ink_range){sample_items, fixed_items, items * local, local};
     launch->items_per_item = items;
 }
+
+size_t ink_range_groups(const struct ink_range *range, int n)
+{
+    size_t items = range->sample_items * (size_t)n + range->fixed_items;
+    return range->items_per_group ? (items + range->items_per_group - 1) / range->items_per_group : 1;
+}

@@ -142,6 +142,9 @@ void ink_range_fixed(struct ink_launch *launch, int dimension, size_t items, siz
 void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum ink_style style, size_t sample_items, size_t fixed_items,
                      size_t items);
 
+/* Work-groups of a range in its dimension for n samples. */
+size_t ink_range_groups(const struct ink_range *range, int n);
+
 /* Bytes of a value for a batch. */
 size_t ink_value_bytes(const struct ink_launches *list, ink_value value, int batch);
 

@@ -14,9 +14,9 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 /* Values of all options of all subcommands. A subcommand reads those that its table lists; the rest stay zero. */
 struct settings {
     uint64_t epochs, batch, seed, limit, count;
-    double learning_rate, momentum, weight_decay, label_smoothing;
+    double learning_rate, momentum, weight_decay, label_smoothing, seconds;
     int optimizer; /* an ink_optimizer */
-    bool nesterov, force, json, wrong, help;
+    bool nesterov, force, json, wrong, plan, inference, help;
     const char *model, *device, *data, *out, *algorithms;
     char **operands;
     int operand_count;
@@ -38,6 +38,8 @@ struct option {
 };
 
 #define FIELD(name) offsetof(struct settings, name)
+#define OPTION_OF_ALGORITHMS {OPTION_TEXT, FIELD(algorithms), "algorithms", 0, "LIST", 0, 0, 0, 0, NULL, \
+    "op=name with commas, for example conv=im2col,dense=clblast (else chosen for the device)"}
 #define OPTION_OF_BATCH {OPTION_WHOLE, FIELD(batch), "batch", 0, "N", 1, 65536, 0, 0, "128", "images a step"}
 #define OPTION_OF_DATA {OPTION_TEXT, FIELD(data), "data", 0, "DIR", 0, 0, 0, 0, NULL, \
     "folder with the four MNIST-format files (else $INKLING_DATA, the installed data, the data beside the sources)"}
@@ -45,6 +47,8 @@ struct option {
     "gpu, cpu, accelerator, a number of 'inkling devices' or a part of a name (else the best one)"}
 #define OPTION_OF_FORCE(what) {OPTION_FLAG, FIELD(force), "force", 0, NULL, 0, 0, 0, 0, NULL, what}
 #define OPTION_OF_JSON {OPTION_FLAG, FIELD(json), "json", 0, NULL, 0, 0, 0, 0, NULL, "print JSON, for programs"}
+#define OPTION_OF_TEXT_FORM {OPTION_TEXT, FIELD(model), "model", 'm', "FILE", 0, 0, 0, 0, NULL, \
+    "the text form of a model, instead of a trained one"}
 #define OPTION_OF_LIMIT(what) {OPTION_WHOLE, FIELD(limit), "limit", 0, "N", 1, 1000000000, 0, 0, NULL, what}
 #define OPTION_OF_HELP {OPTION_FLAG, FIELD(help), "help", 'h', NULL, 0, 0, 0, 0, NULL, "print this text"}, {OPTION_END}
 

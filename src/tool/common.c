@@ -87,6 +87,20 @@ fail:
     return false;
 }
 
+int open_model(const struct settings *settings, ink_model **model, const char **name)
+{
+    *name = settings->operand_count ? settings->operands[0] : settings->model ? settings->model : "reference model";
+    if (settings->operand_count && settings->model) {
+        complain("give a MODEL or --model, not both");
+        return EXIT_USAGE;
+    }
+    if (settings->operand_count)
+        return load_model(*name, model) ? EXIT_OK : EXIT_FAILED;
+    if (settings->model)
+        return parse_model(*name, model) ? EXIT_OK : EXIT_FAILED;
+    return ink_model_create_reference((struct ink_shape){28, 28, 1}, 10, model) ? complain_library(NULL) : EXIT_OK;
+}
+
 bool session_open(const struct settings *settings, struct session *session)
 {
     *session = (struct session){0};

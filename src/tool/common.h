@@ -22,6 +22,10 @@ bool load_model(const char *path, ink_model **model);
 /* Reads a model's text form from a file. */
 bool parse_model(const char *path, ink_model **model);
 
+/* The model of the operand, else the text form of --model, else the reference model for MNIST. *name: what to call it.
+ * Gives the exit status. */
+int open_model(const struct settings *settings, ink_model **model, const char **name);
+
 /* A trained model with the test set and a device: what evaluate and show work on. */
 struct session {
     char path[DATA_PATH_SIZE];

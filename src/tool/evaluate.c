@@ -151,8 +151,7 @@ static const struct option options[] = {
     OPTION_OF_DATA,
     OPTION_OF_DEVICE,
     OPTION_OF_LIMIT("use only the first N test images"),
-    {OPTION_TEXT, FIELD(algorithms), "algorithms", 0, "LIST", 0, 0, 0, 0, NULL,
-     "op=name with commas, for example conv=im2col,dense=clblast (else chosen for the device)"},
+    OPTION_OF_ALGORITHMS,
     OPTION_OF_JSON,
     OPTION_OF_HELP,
 };

@@ -1,8 +1,10 @@
-/* inkling summary: the layers of a model, their output shapes, parameters and floating-point operations. */
+/* inkling summary: the layers of a model, their output shapes, parameters and floating-point operations; or, with --plan,
+ * the launches of a step, timed. */
 #include <stdio.h>
 #include <string.h>
 
 #include "common.h"
+#include "plan.h"
 #include "text.h"
 
 static int widest(int so_far, const char *text)
@@ -71,32 +73,59 @@ static int print_summary_json(const ink_model *model, const char *name)
     return print_json(root);
 }
 
+static int print_plan(const struct settings *settings, ink_model *model, const char *name)
+{
+    struct ink_profile_options how = {.batch = (int)settings->batch, .inference = settings->inference, .algorithms = settings->algorithms};
+    ink_device *device = NULL;
+    struct ink_profile profile;
+    if (!open_device(settings, &device))
+        return EXIT_FAILED;
+    int status = EXIT_OK;
+    if (ink_model_profile(model, device, &how, &profile)) {
+        status = complain_library(name);
+    } else if (settings->json) {
+        struct json_object *root = plan_json(&profile, 0);
+        json_object_object_add(root, "model", json_object_new_string(name));
+        json_object_object_add(root, "device", json_object_new_string(ink_device_get_info(device)->name));
+        json_object_object_add(root, "inference", json_object_new_boolean(settings->inference));
+        status = print_json(root);
+        ink_profile_free(&profile);
+    } else {
+        print_device(device);
+        printf("model   %s: %s of a batch of %s\n\n", name, settings->inference ? "inference" : "a training step", text_count(settings->batch).s);
+        plan_print(&profile, 0);
+        ink_profile_free(&profile);
+    }
+    ink_device_destroy(&device);
+    return status;
+}
+
 static int run(const struct settings *settings)
 {
     ink_model *model = NULL;
-    const char *name = "reference model";
-    if (settings->operand_count && settings->model) {
-        complain("summary takes a MODEL or --model, not both");
-        return EXIT_USAGE;
+    const char *name;
+    int status = open_model(settings, &model, &name);
+    if (status)
+        return status;
+    if (settings->inference && !settings->plan) {
+        complain("--inference tells which plan to show; give --plan too");
+        status = EXIT_USAGE;
+    } else if (settings->plan) {
+        status = print_plan(settings, model, name);
+    } else {
+        status = settings->json ? print_summary_json(model, name) : print_table(model, name);
     }
-    if (settings->operand_count) {
-        name = settings->operands[0];
-        if (!load_model(name, &model))
-            return EXIT_FAILED;
-    } else if (settings->model) {
-        name = settings->model;
-        if (!parse_model(name, &model))
-            return EXIT_FAILED;
-    } else if (ink_model_create_reference((struct ink_shape){28, 28, 1}, 10, &model)) {
-        return complain_library(NULL);
-    }
-    int status = settings->json ? print_summary_json(model, name) : print_table(model, name);
     ink_model_destroy(&model);
     return status;
 }
 
 static const struct option options[] = {
-    {OPTION_TEXT, FIELD(model), "model", 'm', "FILE", 0, 0, 0, 0, NULL, "the text form of a model, instead of a trained one"},
+    OPTION_OF_TEXT_FORM,
+    {OPTION_FLAG, FIELD(plan), "plan", 0, NULL, 0, 0, 0, 0, NULL, "tell the launches of a training step instead, in order and timed"},
+    {OPTION_FLAG, FIELD(inference), "inference", 0, NULL, 0, 0, 0, 0, NULL, "with --plan: those of inference"},
+    {OPTION_WHOLE, FIELD(batch), "batch", 0, "N", 1, 65536, 0, 0, "128", "with --plan: images a step"},
+    OPTION_OF_DEVICE,
+    OPTION_OF_ALGORITHMS,
     OPTION_OF_JSON,
     OPTION_OF_HELP,
 };
@@ -105,5 +134,7 @@ const struct command summary_command = {
     .name = "summary", .operands = "[MODEL]", .most = 1, .options = options, .run = run,
     .summary = "tell the layers of a model, their shapes, parameters and FLOPs",
     .more = "Without MODEL it tells of the reference model, which 'inkling train' trains.\n"
-            "FLOPs are floating-point operations of a forward pass of one image, a multiply-add as 2.\n",
+            "FLOPs are floating-point operations of a forward pass of one image, a multiply-add as 2.\n"
+            "With --plan, FLOP are of the direct algorithms, whichever is taken, and bytes those of each tensor that a launch\n"
+            "reads or writes, once; the quartiles hold half of the times measured.\n",
 };

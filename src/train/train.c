@@ -2,10 +2,11 @@
  * steps in flight so that the device never waits and a stop takes effect soon. */
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "data/dataset.h"
 #include "train/feed.h"
+#include "train/train.h"
+#include "util/clock.h"
 
 enum { MOST_IN_FLIGHT = 64 };
 static const double window_seconds = 0.05; /* of work in flight */
@@ -25,14 +26,7 @@ struct trainer {
     struct ink_progress progress;
 };
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static ink_status fill_defaults(const struct ink_train_options *given, struct ink_train_options *options)
+ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_train_options *options)
 {
     *options = given ? *given : (struct ink_train_options){0};
     bool sgd = options->optimizer == INK_SGD;
@@ -111,7 +105,7 @@ static ink_status show(struct trainer *t)
     t->progress.seen = end;
     t->progress.loss = metrics.loss;
     t->progress.accuracy = metrics.accuracy;
-    t->shown = now();
+    t->shown = ink_clock();
     if (!t->progress.epoch_end)
         t->progress.seconds = t->shown - t->began;
     if (t->options->progress && !t->options->progress(&t->progress, t->options->user))
@@ -129,11 +123,11 @@ static ink_status run_steps(struct trainer *t)
         INK_TRY(enqueue_step(t, start, left < batch ? (int)left : (int)batch));
         INK_TRY(settle(t, t->window));
         if (t->finished > done_before && t->finished > 1) {
-            double seconds = (now() - t->began) / (double)t->finished;
+            double seconds = (ink_clock() - t->began) / (double)t->finished;
             size_t window = seconds > 0 ? (size_t)(window_seconds / seconds) : MOST_IN_FLIGHT;
             t->window = window < 2 ? 2 : window > MOST_IN_FLIGHT - 1 ? MOST_IN_FLIGHT - 1 : window;
         }
-        if (t->finished && now() - t->shown >= show_seconds)
+        if (t->finished && ink_clock() - t->shown >= show_seconds)
             INK_TRY(show(t));
     }
     return settle(t, 0);
@@ -145,7 +139,7 @@ static ink_status run_epoch(struct trainer *t, ink_model *model, int epoch, stru
     t->enqueued = t->finished = 0;
     t->window = 1;
     t->sums = (struct ink_sums){0};
-    t->began = t->shown = now();
+    t->began = t->shown = ink_clock();
     t->progress = (struct ink_progress){.epoch = epoch, .epochs = t->options->epochs, .samples = t->feed.count,
                                         .steps = (t->feed.count + (size_t)t->options->batch - 1) / (size_t)t->options->batch,
                                         .has_test = t->test != NULL};
@@ -156,7 +150,7 @@ static ink_status run_epoch(struct trainer *t, ink_model *model, int epoch, stru
     }
     if (t->stopped)
         return INK_OK;
-    t->progress.seconds = now() - t->began;
+    t->progress.seconds = ink_clock() - t->began;
     if (t->test) {
         INK_TRY(ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->options->batch, metrics));
         t->progress.test_loss = metrics->loss;
@@ -189,7 +183,7 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
 {
     struct ink_train_options options;
     struct ink_metrics last = {0};
-    INK_TRY(fill_defaults(given, &options));
+    INK_TRY(ink_train_defaults(given, &options));
     INK_TRY(ink_feed_check(model, train->shape));
     if (test)
         INK_TRY(ink_feed_check(model, test->shape));
