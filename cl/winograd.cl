@@ -53,9 +53,9 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 #define IN_ROW(i) mid[r][i]
 #define OUT_ROW(i) row[i]
     if (c < DST_C) {
-        UNROLL for (int j = 0; j < R; j++)
+        NO_UNROLL for (int j = 0; j < R; j++)
             FILTER(MID, TAP)
-        UNROLL for (int r = 0; r < N; r++) {
+        NO_UNROLL for (int r = 0; r < N; r++) {
             FILTER(OUT_ROW, IN_ROW)
             UNROLL for (int i = 0; i < N; i++)
                 STORE(row[i], to + (long)(r * N + i) * (BLOCKS * SRC_C * PANEL));
@@ -180,12 +180,12 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #define PIXEL(i) LOAD(source + ((row0 + h + (i)) * IW + SOURCE_LEFT + w + j) * SRC_C + c)
 #endif
 #define MID(i) mid[i][j]
-                UNROLL for (int j = 0; j < SIDE; j++)
+                NO_UNROLL for (int j = 0; j < SIDE; j++)
                     FROM_TILE(MID, PIXEL)
                 __local float *to = v + (s * (bottom - top) * TILES_W + t) * SRC_CP + c;
 #define IN_ROW(i) mid[r][i]
 #define OUT_ROW(i) out[i]
-                UNROLL for (int r = 0; r < N; r++) {
+                NO_UNROLL for (int r = 0; r < N; r++) {
                     FROM_TILE(OUT_ROW, IN_ROW)
                     UNROLL for (int i = 0; i < N; i++)
                         STORES(out[i], to + (r * N + i) * V_AT);
@@ -235,11 +235,11 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
                 floatv mid[N][N], out[N];
 #define PLACE(i) LOADS(from + ((i)*N + j) * M_AT)
 #define MID(i) mid[i][j]
-                UNROLL for (int j = 0; j < N; j++)
+                NO_UNROLL for (int j = 0; j < N; j++)
                     INPUT_BACK(MID, PLACE)
 #define IN_ROW(i) mid[r][i]
 #define OUT_ROW(i) out[i]
-                UNROLL for (int r = 0; r < N; r++) {
+                NO_UNROLL for (int r = 0; r < N; r++) {
                     INPUT_BACK(OUT_ROW, IN_ROW)
                     UNROLL for (int i = 0; i < N; i++) {
                         __local float *pixel = to + (r * IMAGE_W + i) * LINE;
@@ -271,11 +271,11 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
                 floatv mid[M][N], out[M];
 #define PLACE(i) LOADS(from + ((i)*N + j) * M_AT)
 #define MID(i) mid[i][j]
-                UNROLL for (int j = 0; j < N; j++)
+                NO_UNROLL for (int j = 0; j < N; j++)
                     OUTPUT(MID, PLACE)
 #define IN_ROW(i) mid[r][i]
 #define OUT_ROW(i) out[i]
-                UNROLL for (int r = 0; r < M; r++) {
+                NO_UNROLL for (int r = 0; r < M; r++) {
                     int h = (top + t / TILES_W) * M + r;
                     OUTPUT(OUT_ROW, IN_ROW)
 #if POOLED && defined(KERNEL_forward)
@@ -400,12 +400,12 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 #define PIXEL(i) LOAD(source + ((row0 + h + (i)) * IW + w - PAD_W + j) * SRC_C + c)
 #endif
 #define MID(i) mid[i][j]
-                    UNROLL for (int j = 0; j < N; j++)
+                    NO_UNROLL for (int j = 0; j < N; j++)
                         INPUT(MID, PIXEL)
                     __local float *to = v + (s * (bottom - top) * TILES_W + t) * SRC_CP + c;
 #define IN_ROW(i) mid[r][i]
 #define OUT_ROW(i) out[i]
-                    UNROLL for (int r = 0; r < N; r++) {
+                    NO_UNROLL for (int r = 0; r < N; r++) {
                         INPUT(OUT_ROW, IN_ROW)
                         UNROLL for (int i = 0; i < N; i++)
                             STORES(out[i], to + (r * N + i) * V_AT);
@@ -435,10 +435,10 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 #define PIXEL(i) LOAD(gradient + ((top * M + h + (i)) * OW + w + j) * DST_C + c)
 #endif
 #define MID(i) mid[i][j]
-                    UNROLL for (int j = 0; j < M; j++)
+                    NO_UNROLL for (int j = 0; j < M; j++)
                         OUTPUT_BACK(MID, PIXEL)
                     __local float *to = m + (s * (bottom - top) * TILES_W + t) * DST_CP + c;
-                    UNROLL for (int r = 0; r < N; r++) {
+                    NO_UNROLL for (int r = 0; r < N; r++) {
                         OUTPUT_BACK(OUT_ROW, IN_ROW)
                         UNROLL for (int i = 0; i < N; i++)
                             STORES(out[i], to + (r * N + i) * M_AT);
@@ -509,7 +509,7 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 #define MID(i) mid[i][j]
 #define IN_ROW(i) mid[r][i]
 #define OUT_ROW(i) out[i]
-    UNROLL for (int j = 0; j < N; j++) {
+    NO_UNROLL for (int j = 0; j < N; j++) {
         UNROLL for (int i = 0; i < N; i++)
             column[i] = LOAD(from + (long)(i * N + j) * (SRC_C * DST_CP));
         NO_UNROLL for (int chunk = 1; chunk < chunks; chunk++) {
@@ -519,7 +519,7 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
         }
         FILTER_BACK(MID, PLACE)
     }
-    UNROLL for (int r = 0; r < R; r++) {
+    NO_UNROLL for (int r = 0; r < R; r++) {
         FILTER_BACK(OUT_ROW, IN_ROW)
         UNROLL for (int i = 0; i < R; i++) {
             __global float *to = gradients + ((long)(r * R + i) * SRC_C + k) * DST_C + c;
