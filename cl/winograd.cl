@@ -41,20 +41,32 @@
 #define BANDS ((TILES_H + BAND - 1) / BAND)
 
 #ifdef KERNEL_weights
-/* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; TURNED: taps from last to first. Work-item (vector, k), so that
+/* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; BACK: [tap][DST_C][k]; TURNED: taps from last to first. Work-item (vector, k), so that
  * neighbours share cache lines. */
 SOLO_KERNEL(weights)(in_t weights, out_t u)
 {
     int k = get_global_id(1), c = get_global_id(0) * VW;
     __global float *to = u + ((long)(c / PANEL) * SRC_C + k) * PANEL + c % PANEL;
     floatv mid[N][R], g[R], row[N];
-#define TAP(i) LOAD(weights + ((TURNED ? R * R - 1 - ((i)*R + j) : (i)*R + j) * SRC_C + k) * DST_C + c)
+#define TAP_AT(i) (TURNED ? R * R - 1 - ((i)*R + j) : (i)*R + j)
+#if BACK
+#define TAP(i) FROM_LANES(lane[i])
+#else
+#define TAP(i) LOAD(weights + (TAP_AT(i) * SRC_C + k) * DST_C + c)
+#endif
 #define MID(i) mid[i][j]
 #define IN_ROW(i) mid[r][i]
 #define OUT_ROW(i) row[i]
     if (c < DST_C) {
-        NO_UNROLL for (int j = 0; j < R; j++)
+        NO_UNROLL for (int j = 0; j < R; j++) {
+#if BACK
+            LANES lane[R][VW];
+            UNROLL for (int i = 0; i < R; i++)
+                UNROLL for (int l = 0; l < VW; l++)
+                    lane[i][l] = weights[(TAP_AT(i) * DST_C + min(c + l, DST_C - 1)) * SRC_C + k];
+#endif
             FILTER(MID, TAP)
+        }
         NO_UNROLL for (int r = 0; r < N; r++) {
             FILTER(OUT_ROW, IN_ROW)
             UNROLL for (int i = 0; i < N; i++)
@@ -65,6 +77,7 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
             STORE(SPLAT(0.0f), to + (long)at * (BLOCKS * SRC_C * PANEL));
     }
 #undef TAP
+#undef TAP_AT
 #undef MID
 #undef IN_ROW
 #undef OUT_ROW

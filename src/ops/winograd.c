@@ -218,23 +218,24 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
     return launch;
 }
 
-/* The launch that transforms weights, [tap][source channel][result channel], for the products; gives the transformed ones. */
-static ink_value emit_weights(struct ink_launches *list, const struct ink_call *call, const struct images *images, const struct cut *cut,
-                              ink_value weights, bool turned)
+/* The launch that transforms the layer's weights for the products; gives the transformed ones. */
+static ink_value emit_weights(struct ink_launches *list, const struct ink_call *call, const struct images *images, const struct cut *cut)
 {
+    bool back = call->pass == INK_BACKWARD_DATA;
     size_t places = (size_t)(cut->winograd.n * cut->winograd.n);
     ink_value u = ink_value_create(list, "transformed weights", 0,
                                    places * (size_t)images->source.channels * (size_t)cut->result_channels * sizeof(float));
     struct ink_launch *launch = ink_launch_add(list, "winograd.cl", "weights", "transform of weights");
     const struct { const char *name; int value; } defines[] = {
         {"M", cut->winograd.m}, {"R", cut->winograd.r}, {"N", cut->winograd.n}, {"SRC_C", images->source.channels},
-        {"DST_C", images->result.channels}, {"DST_CP", cut->result_channels}, {"Q", cut->tile.q}, {"TURNED", turned},
+        {"DST_C", images->result.channels}, {"DST_CP", cut->result_channels}, {"Q", cut->tile.q}, {"BACK", back},
+        {"TURNED", back && !cut->transposed},
     };
     for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
         ink_define_int(list, launch, defines[i].name, defines[i].value);
     if (!list->status)
         list->status = ink_winograd_text(&cut->winograd, &launch->generated);
-    ink_arg_value(list, launch, INK_ARG_READ, weights);
+    ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
     ink_arg_value(list, launch, INK_ARG_WRITE, u);
     ink_range_fixed(launch, 1, (size_t)images->source.channels, 1, 1);
     ink_range_fixed(launch, 0, (size_t)(cut->result_channels / call->vector_width), 1, 1);
@@ -253,7 +254,7 @@ void ink_winograd_forward(struct ink_launches *list, const struct ink_call *call
     struct cut cut;
     if (!pick_cut(call, call->variant, &cut))
         return;
-    ink_value u = emit_weights(list, call, &images, &cut, call->parameters, false);
+    ink_value u = emit_weights(list, call, &images, &cut);
     struct ink_launch *launch = emit(list, call, &images, &cut, "forward", "forward");
     bool keep = call->node->pool.height && call->saved[0] != INK_NO_VALUE;
     ink_define_int(list, launch, "KEEP", keep);
@@ -271,15 +272,11 @@ void ink_winograd_forward(struct ink_launches *list, const struct ink_call *call
 
 void ink_winograd_backward_data(struct ink_launches *list, const struct ink_call *call)
 {
-    const struct ink_layer *l = &call->node->layer;
     struct cut cut;
-    int taps = l->filter_height * l->filter_width, k = call->node->in.channels;
     if (!pick_cut(call, call->variant, &cut))
         return;
-    ink_value turned = ink_value_create(list, "transposed weights", 0, (size_t)taps * (size_t)k * (size_t)l->units * sizeof(float));
-    ink_emit_transpose(list, call, call->parameters, turned, taps, k, l->units);
     struct images images = images_of(call, cut.transposed);
-    ink_value u = emit_weights(list, call, &images, &cut, turned, !cut.transposed);
+    ink_value u = emit_weights(list, call, &images, &cut);
     struct ink_launch *launch = cut.transposed ? emit(list, call, &images, &cut, "transposed_data", "backward_data transposed")
                                                : emit(list, call, &images, &cut, "backward_data", "backward_data");
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
