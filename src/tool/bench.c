@@ -185,7 +185,7 @@ static const struct option options[] = {
 const struct command bench_command = {
     .name = "bench", .operands = "[MODEL]", .most = 1, .options = options, .run = run,
     .summary = "measure the device, and how fast a model trains and predicts on it",
-    .more = "Without MODEL it measures the reference model. Peak and bandwidth of the device come first, in the same run. FLOP are\n"
-            "those of the direct algorithms, so that faster ones can pass 100 % of the peak. Samples taken while threads of the\n"
-            "device shared a core are discarded and counted.\n",
+    .more = "Without MODEL it measures the reference model. Peak and bandwidth of the device come first, in\n"
+            "the same run. FLOP are those of the direct algorithms, so that faster ones can pass 100 % of the\n"
+            "peak. Samples taken while threads of the device shared a core are discarded and counted.\n",
 };
