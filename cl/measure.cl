@@ -3,7 +3,7 @@
  *   KERNEL_f  the one kernel f of the copy
  *   WIDTH     floats in a vector: 1, 2, 4, 8 or 16
  *   LOCAL     work-items in a work-group
- *   CHAINS    fma: sums that a work-item keeps in registers; none waits for another
+ *   CHAINS    peak: sums that a work-item keeps in registers; none waits for another
  *   GRID      stream: 0, a work-item walks over a stretch of its own (CPU); 1, all walk side by side (GPU)
  */
 #define CAT_(a, b) a##b
@@ -17,10 +17,10 @@ typedef CAT(float, WIDTH) CAT(vector_, INSTANCE);
 #endif
 #define VECTOR CAT(vector_, INSTANCE)
 
-#ifdef KERNEL_fma
+#ifdef KERNEL_peak
 /* 2 * WIDTH * CHAINS operations a work-item and round; a and b make every sum tend to 1, so that none overflows or becomes
  * subnormal. */
-KERNEL(fma)(__global float *out, int rounds, float a, float b)
+KERNEL(peak)(__global float *out, int rounds, float a, float b)
 {
     VECTOR sums[CHAINS];
     UNROLL for (int c = 0; c < CHAINS; c++)

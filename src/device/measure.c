@@ -53,7 +53,7 @@ static ink_status build(struct bench *b)
         b->widths[i] = gpu_widths[i / 2], b->chains[i] = gpu_chains[i % 2];
     INK_TRY(ink_source_load("measure.cl", &source));
     for (int i = 0; i < b->variants; i++)
-        add_copy(&text, source, i, "fma", b->widths[i], b->chains[i], b->local, !cpu);
+        add_copy(&text, source, i, "peak", b->widths[i], b->chains[i], b->local, !cpu);
     add_copy(&text, source, b->variants, "read", b->device->vector_width, 1, b->local, !cpu);
     add_copy(&text, source, b->variants + 1, "triad", b->device->vector_width, 1, b->local, !cpu);
     free(source);
@@ -62,7 +62,7 @@ static ink_status build(struct bench *b)
     free(whole);
     INK_TRY(status);
     for (int i = 0; i < b->variants + 2; i++) {
-        snprintf(name, sizeof name, "%s_%d", i < b->variants ? "fma" : i == b->variants ? "read" : "triad", i);
+        snprintf(name, sizeof name, "%s_%d", i < b->variants ? "peak" : i == b->variants ? "read" : "triad", i);
         b->kernels[i] = clCreateKernel(b->program, name, &code);
         INK_TRY(ink_cl_check(b->device, code, "clCreateKernel", name));
     }
@@ -160,9 +160,9 @@ static ink_status measure_bytes(struct bench *b, double seconds, struct ink_devi
     static const size_t sizes[SIZES] = {UNIT * UNIT, 4 * UNIT * UNIT, 16 * UNIT * UNIT, 64 * UNIT * UNIT, 256 * UNIT * UNIT};
     size_t most = (size_t)(b->device->info.max_alloc_bytes < b->device->info.memory_bytes / 8 ? b->device->info.max_alloc_bytes
                                                                                             : b->device->info.memory_bytes / 8);
-    size_t largest = most < sizes[SIZES - 1] ? most : sizes[SIZES - 1], used, floor = b->groups * b->local * 4 * 16 * sizeof(float);
+    size_t largest = most < sizes[SIZES - 1] ? most : sizes[SIZES - 1], used, floor = UNIT + b->groups * b->local * 4 * 16 * sizeof(float);
     for (int i = 0; i < 3; i++) {
-        size_t bytes = (i == 0 ? largest : largest / 3) + floor; /* the least that every item takes is one block of four vectors */
+        size_t bytes = ((i == 0 ? largest : largest / 3) + floor) / UNIT * UNIT; /* the least that every item takes is one block of four vectors */
         INK_TRY(ink_buffer_create(b->device, bytes, "measuring", &b->buffers[i]));
         INK_TRY(ink_buffer_zero(b->device, b->buffers[i], bytes));
     }

@@ -16,7 +16,7 @@ struct settings {
     uint64_t epochs, batch, seed, limit, count;
     double learning_rate, momentum, weight_decay, label_smoothing, seconds;
     int optimizer; /* an ink_optimizer */
-    bool nesterov, force, json, wrong, plan, inference, help;
+    bool nesterov, force, json, wrong, plan, inference, first_step, help;
     const char *model, *device, *data, *out, *algorithms;
     char **operands;
     int operand_count;
@@ -62,7 +62,7 @@ struct command {
     int (*run)(const struct settings *settings); /* returns the exit status, having said what failed */
 };
 
-extern const struct command devices_command, evaluate_command, predict_command, show_command, summary_command,
+extern const struct command bench_command, devices_command, evaluate_command, predict_command, show_command, summary_command,
     train_command;
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "output.h"
+#include "surface.h"
 #include "text.h"
 
 /* Lengths in pixels. */
@@ -188,36 +188,8 @@ static cairo_surface_t *draw_page(const struct grid *grid)
     return page;
 }
 
-/* What a PNG is written through: the file, and the first error. */
-struct sink {
-    struct output output;
-    int cause;
-};
-
-static cairo_status_t write_bytes(void *closure, const unsigned char *data, unsigned int length)
-{
-    struct sink *sink = closure;
-    if (!sink->cause)
-        sink->cause = output_write(&sink->output, data, length);
-    return sink->cause ? CAIRO_STATUS_WRITE_ERROR : CAIRO_STATUS_SUCCESS;
-}
-
 bool grid_write_png(const struct grid *grid, const char *path)
 {
     cairo_surface_t *page = draw_page(grid);
-    if (!page)
-        return false;
-    struct sink sink = {0};
-    if (!output_open(path, &sink.output)) {
-        cairo_surface_destroy(page);
-        return false;
-    }
-    cairo_status_t status = cairo_surface_write_to_png_stream(page, write_bytes, &sink);
-    cairo_surface_destroy(page);
-    if (status) {
-        complain("%s: cannot be written: %s", path, sink.cause ? strerror(sink.cause) : cairo_status_to_string(status));
-        output_abandon(&sink.output);
-        return false;
-    }
-    return output_close(&sink.output);
+    return page && surface_write_png(page, path);
 }

@@ -31,7 +31,7 @@ static int create_aside(const char *path, char **aside)
 
 static void complain_unwritable(const char *path, int cause)
 {
-    complain("%s: cannot be written: %s; choose with --out a folder that exists and that you may write to", path,
+    complain("%s: cannot be written: %s; choose a folder that exists and that you may write to", path,
              strerror(cause));
 }
 
@@ -40,16 +40,16 @@ bool output_is_possible(const char *path, bool force, const char *kind, bool (*o
     struct stat info;
     size_t length = strlen(path);
     if (length == 0 || path[length - 1] == '/' || (stat(path, &info) == 0 && S_ISDIR(info.st_mode))) {
-        complain("%s: is a folder; give --out the name of a file in it", path);
+        complain("%s: is a folder; give the name of a file in it", path);
         return false;
     }
     if (stat(path, &info) == 0) {
         if (!S_ISREG(info.st_mode)) {
-            complain("%s: is not a regular file and is not replaced; choose another name with --out", path);
+            complain("%s: is not a regular file and is not replaced; choose another name", path);
             return false;
         }
         if (!force && !ours(path)) {
-            complain("%s: exists and is not %s; choose another name with --out, or replace it with --force", path, kind);
+            complain("%s: exists and is not %s; choose another name, or replace it with --force", path, kind);
             return false;
         }
     }

@@ -8,19 +8,8 @@
 #include "common.h"
 #include "grid.h"
 #include "output.h"
+#include "surface.h"
 #include "text.h"
-
-static bool is_png(const char *path)
-{
-    static const unsigned char signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-    unsigned char bytes[sizeof signature];
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return false;
-    bool matches = fread(bytes, 1, sizeof bytes, file) == sizeof bytes && memcmp(bytes, signature, sizeof bytes) == 0;
-    fclose(file);
-    return matches;
-}
 
 /* A test image that may be shown. */
 struct choice {
@@ -120,7 +109,7 @@ done:
 static int run(const struct settings *settings)
 {
     struct session session;
-    if (!output_is_possible(settings->out, settings->force, "a PNG picture", is_png) || !session_open(settings, &session))
+    if (!output_is_possible(settings->out, settings->force, "a PNG picture", surface_is_png) || !session_open(settings, &session))
         return EXIT_FAILED;
     print_data(session.path, NULL, session.test);
     print_device(session.device);

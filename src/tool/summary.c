@@ -135,6 +135,6 @@ const struct command summary_command = {
     .summary = "tell the layers of a model, their shapes, parameters and FLOPs",
     .more = "Without MODEL it tells of the reference model, which 'inkling train' trains.\n"
             "FLOPs are floating-point operations of a forward pass of one image, a multiply-add as 2.\n"
-            "With --plan, FLOP are of the direct algorithms, whichever is taken, and bytes those of each tensor that a launch\n"
-            "reads or writes, once; the quartiles hold half of the times measured.\n",
+            "With --plan, FLOP are of the direct algorithms, whichever is taken, and bytes those of each\n"
+            "tensor that a launch reads or writes, once; the quartiles hold half of the times measured.\n",
 };
