@@ -50,7 +50,15 @@ const struct ink_node *op_case_node(const struct op_case *op_case)
     struct ink_layer layer = op_case->layer;
     layer.other = op_case->x[1] ? "input" : layer.other;
     ck_ok(ink_model_add(model, &layer));
-    return &model->nodes[0];
+    struct ink_node *node = &model->nodes[0];
+    if (op_case->pool.height) {
+        node->pool.height = op_case->pool.height;
+        node->pool.width = op_case->pool.width;
+        node->out.height /= node->pool.height;
+        node->out.width /= node->pool.width;
+        node->saved[0].sample_bytes = ink_shape_count(node->out);
+    }
+    return node;
 }
 
 /* A pinned value, and what goes in and out of it. */
@@ -220,7 +228,7 @@ static void each_way(const struct op_case *op_case, enum ink_pass pass, void (*v
                 const struct ink_node *node = op_case_node(op_case);
                 struct ink_call call = {.node = node, .device = test_device(), .style = style, .vector_width = width,
                                         .batch = op_case->batch, .training = op_case->training, .pass = pass};
-                if (a->applies && !a->applies(&call))
+                if ((a->applies && !a->applies(&call)) || (node->pool.height && !a->pools))
                     continue;
                 ways++;
                 if (only && *only && strcmp(only, a->name) != 0)

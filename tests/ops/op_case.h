@@ -11,6 +11,7 @@
 struct op_case {
     struct ink_shape in;
     struct ink_layer layer;
+    struct { int height, width; } pool; /* convolution: the window of a fused max pooling; 0: none */
     int batch, n;              /* samples the plan is made for; samples run */
     bool training;             /* forward as while training */
     int operand;               /* backward_data of an op with two inputs */
