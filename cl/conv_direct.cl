@@ -16,11 +16,26 @@
  * C = -dilation, D = stride, with the weights of each tap transposed first. Which pixels of a tile a
  * tap reaches is decided by the compiler wherever it can: CLIP says that edges matter at all; then the first and last tile
  * of a row have constant places, and MIDDLE_CLIP says that even tiles between them can touch an edge.
+ * POOL_H, POOL_W: max pooling fused behind the convolution, windows side by side (1 x 1: none). forward then takes the rows
+ * of a window one after the other (TH is 1, TW a multiple of POOL_W), keeps the largest of each window in registers, and
+ * stores the pooled values and, with KEEP, the places of the winners in their windows. The backward passes are given the
+ * gradient of pooled values and those places: backward_data first lays the gradient of the whole sample out in local memory,
+ * backward_weights takes it apart pixel by pixel.
  * MERGE: the taps of a filter row are one run of KW * SRC_G values of SRC (forward, no edges, no dilation, one group).
+ *
+ * KEEP: forward stores places.
  *
  * backward_weights sums x * dy over pixels; its tile is T weights (taps x channels) by Q vectors of filters. See there.
  */
 #define INSIDE(number, d, size) ((number) >= 0 && (number) % (d) == 0 && (number) / (d) < (size))
+#define POOLED (POOL_H * POOL_W > 1)
+#if POOLED
+#define PLACE_ARGUMENT __global const uchar *place, /* of backward passes */
+#else
+#define PLACE_ARGUMENT
+#endif
+#define PLACES CAT(uchar, VW)
+#define WIDE CAT(convert_int, VW)
 
 #if defined(KERNEL_forward) || defined(KERNEL_backward_data)
 #define TAIL (DST_G % VW)
@@ -42,19 +57,19 @@
 #define UNROLL_RUN NO_UNROLL
 #endif
 
-/* A tile at (oh0, ow0) of a sample: src points at the group's first channel of its first pixel, weights at the first
- * destination channel c0 (within the group), dst_index at the sample's start in floats. Tiles at the end of a row or
- * image are moved back to lie inside; pixels before (row0, column0) are another tile's to store. */
-static __attribute__((always_inline)) void NAME(tile)(__global const float *src, __global const float *weights,
-#ifdef KERNEL_forward
-                                                      __global const float *bias, __global float *dst,
+#if defined(KERNEL_backward_data) && POOLED
+#define SOURCE __local const float
+#define PIXEL SRC_G /* floats from a source pixel to the next */
 #else
-                                                      DX_ARGUMENTS,
+#define SOURCE __global const float
+#define PIXEL SRC_C
 #endif
-                                                      int dst_index, int c0, int row0, const int oh0, int column0,
-                                                      const int ow0, const int check)
+
+/* The sums of a tile at (oh0, ow0) of a sample: src points at the group's first channel of its first pixel, weights (and
+ * bias, of forward) at the first destination channel. */
+static __attribute__((always_inline)) void NAME(sums)(floatv (*acc)[Q], SOURCE *src, __global const float *weights,
+                                                      __global const float *bias, const int oh0, const int ow0, const int check)
 {
-    floatv acc[TH * TW][Q];
     UNROLL for (int q = 0; q < Q; q++) {
 #if defined(KERNEL_forward) && BIAS
         floatv start = LOAD(bias + q * VW);
@@ -80,10 +95,10 @@ static __attribute__((always_inline)) void NAME(tile)(__global const float *src,
                     if (!INSIDE(ROW_NUMBER(oh0 + r, kh), D_H, IH))
                         continue;
 #endif
-                    __global const float *row = src + ROW_NUMBER(oh0 + r, kh) / D_H * (IW * SRC_C) + k;
+                    SOURCE *row = src + ROW_NUMBER(oh0 + r, kh) / D_H * (IW * PIXEL) + k;
                     UNROLL for (int p = 0; p < TW; p++) {
                         if (TAKES(p, kw)) {
-                            floatv v = SPLAT(row[COLUMN(p, kw) * SRC_C]);
+                            floatv v = SPLAT(row[COLUMN(p, kw) * PIXEL]);
                             UNROLL for (int q = 0; q < Q; q++)
                                 acc[r * TW + p][q] = fma(v, w[q], acc[r * TW + p][q]);
                         }
@@ -92,6 +107,80 @@ static __attribute__((always_inline)) void NAME(tile)(__global const float *src,
             }
         }
     }
+}
+
+#if defined(KERNEL_forward) && POOLED
+/* A tile of TW / POOL_W windows of a row at (oh0, ow0): as in pool.cl the first largest wins, and NaN counts as largest. */
+static __attribute__((always_inline)) void NAME(tile)(SOURCE *src, __global const float *weights, __global const float *bias,
+                                                      __global float *dst,
+#if KEEP
+                                                      __global uchar *place,
+#endif
+                                                      int dst_index, int c0, int row0, const int oh0, int column0,
+                                                      const int ow0, const int check)
+{
+    floatv best[TW / POOL_W][Q];
+    intv where[TW / POOL_W][Q];
+    UNROLL for (int i = 0; i < TW / POOL_W; i++) {
+        UNROLL for (int q = 0; q < Q; q++) {
+            best[i][q] = SPLAT(-INFINITY);
+            where[i][q] = (intv)(0);
+        }
+    }
+    NO_UNROLL for (int r = 0; r < POOL_H; r++) {
+        floatv acc[TW][Q];
+        NAME(sums)(acc, src, weights, bias, oh0 + r, ow0, check);
+        UNROLL for (int i = 0; i < TW; i++) {
+            UNROLL for (int q = 0; q < Q; q++) {
+                floatv v = acc[i][q], old = best[i / POOL_W][q];
+                intv wins = ~(v <= old) & (old == old);
+                best[i / POOL_W][q] = select(old, v, wins);
+                where[i / POOL_W][q] = select(where[i / POOL_W][q], (intv)(r * POOL_W + i % POOL_W), wins);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < TW / POOL_W; i++) {
+#if OW % TW != 0
+        if (ow0 + i * POOL_W < column0)
+            continue;
+#endif
+        UNROLL for (int q = 0; q < Q; q++) {
+            int at = dst_index + (oh0 / POOL_H * (OW / POOL_W) + ow0 / POOL_W + i) * DST_C + q * VW;
+            floatv out = ACTIVATE(best[i][q]);
+            bool part = TAIL != 0 && c0 + (q + 1) * VW > DST_G;
+            if (part)
+                STORE_PART(out, dst + at, TAIL)
+            else
+                STORE(out, dst + at);
+#if KEEP
+            PLACES places = CAT(convert_, PLACES)(where[i][q]);
+            if (part) {
+                uchar lane[VW];
+                CAT(vstore, VW)(places, 0, lane);
+                UNROLL for (int l = 0; l < TAIL; l++)
+                    place[at + l] = lane[l];
+            } else {
+                CAT(vstore, VW)(places, 0, place + at);
+            }
+#endif
+        }
+    }
+}
+#else
+/* A tile at (oh0, ow0) of a sample: c0 is its first destination channel within the group, dst_index the sample's start in
+ * floats. Tiles at the end of a row or image are moved back to lie inside; pixels before (row0, column0) are another
+ * tile's to store. */
+static __attribute__((always_inline)) void NAME(tile)(SOURCE *src, __global const float *weights, __global const float *bias,
+#ifdef KERNEL_forward
+                                                      __global float *dst,
+#else
+                                                      DX_ARGUMENTS,
+#endif
+                                                      int dst_index, int c0, int row0, const int oh0, int column0,
+                                                      const int ow0, const int check)
+{
+    floatv acc[TH * TW][Q];
+    NAME(sums)(acc, src, weights, bias, oh0, ow0, check);
     UNROLL for (int i = 0; i < TH * TW; i++) {
 #if OH % TH != 0
         if (oh0 + i / TW < row0)
@@ -119,24 +208,59 @@ static __attribute__((always_inline)) void NAME(tile)(__global const float *src,
     }
 }
 
+#endif
+
 /* Work-item (channel block of a group, band of rows, sample). */
 #ifdef KERNEL_forward
-#define TILE(column, ow, check) NAME(tile)(src, weights, bias, dst, dst_index, c0, row, oh, column, ow, check)
-SOLO_KERNEL(forward)(in_t x, in_t parameters, out_t dst)
+#define STEP (POOLED ? POOL_H : TH) /* rows from a tile to the next */
+#if KEEP
+#define TILE(column, ow, check) NAME(tile)(src, weights, bias, dst, place, dst_index, c0, row, oh, column, ow, check)
 #else
-#define TILE(column, ow, check) NAME(tile)(src, weights, dx, mask_y, dst_index, c0, row, oh, column, ow, check)
-SOLO_KERNEL(backward_data)(in_t x, in_t parameters, DX_ARGUMENTS)
+#define TILE(column, ow, check) NAME(tile)(src, weights, bias, dst, dst_index, c0, row, oh, column, ow, check)
+#endif
+SOLO_KERNEL(forward)(in_t x, in_t parameters, out_t dst
+#if KEEP
+                     , __global uchar *place
+#endif
+                     )
+#else
+#define STEP TH
+#define TILE(column, ow, check) NAME(tile)(src, weights, weights, dx, mask_y, dst_index, c0, row, oh, column, ow, check)
+SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
 #endif
 {
+#if defined(KERNEL_backward_data) && POOLED
+    /* the sample's gradient before the pooling, channels of the group */
+    __local float whole[IH * IW * SRC_G];
+#endif
     int group = get_global_id(0) / BLOCKS, c0 = get_global_id(0) % BLOCKS * (Q * VW), sample = get_global_id(2);
     int first = get_global_id(1) * BAND, last = min(first + BAND, OH);
-    __global const float *src = x + (long)sample * (IH * IW * SRC_C) + group * SRC_G;
+#if defined(KERNEL_backward_data) && POOLED
+    SOURCE *src = whole;
+    NO_UNROLL for (int ih = 0; ih < IH; ih++) {
+        NO_UNROLL for (int iw = 0; iw < IW; iw++) {
+            int at = ((sample * (IH / POOL_H) + ih / POOL_H) * (IW / POOL_W) + iw / POOL_W) * SRC_C + group * SRC_G;
+            NO_UNROLL for (int c = 0; c < SRC_G / VW * VW; c += VW) {
+                intv wins = WIDE(CAT(vload, VW)(0, place + at + c)) == ih % POOL_H * POOL_W + iw % POOL_W;
+                CAT(vstore, VW)(select(SPLAT(0.0f), LOAD(x + at + c), wins), 0, whole + (ih * IW + iw) * SRC_G + c);
+            }
+            PLAIN_LOOP for (int c = SRC_G / VW * VW; c < SRC_G; c++)
+                whole[(ih * IW + iw) * SRC_G + c] = place[at + c] == ih % POOL_H * POOL_W + iw % POOL_W ? x[at + c] : 0.0f;
+        }
+    }
+#else
+    SOURCE *src = x + (long)sample * (IH * IW * SRC_C) + group * SRC_G;
+#endif
     __global const float *weights = parameters + group * W_GROUP + c0;
 #ifdef KERNEL_forward
     __global const float *bias = parameters + KH * KW * SRC_G * DST_C + group * DST_G + c0;
 #endif
+#ifdef KERNEL_forward
+    int dst_index = sample * (OH / POOL_H * (OW / POOL_W) * DST_C) + group * DST_G + c0;
+#else
     int dst_index = sample * (OH * OW * DST_C) + group * DST_G + c0;
-    NO_UNROLL for (int row = first; row < last; row += TH) {
+#endif
+    NO_UNROLL for (int row = first; row < last; row += STEP) {
 #if TH == OH
         const int oh = 0;
 #else
@@ -164,6 +288,9 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, DX_ARGUMENTS)
 #undef COLUMN
 #undef UNROLL_ROWS
 #undef UNROLL_RUN
+#undef SOURCE
+#undef PIXEL
+#undef STEP
 #undef TILE
 #endif
 
@@ -174,6 +301,7 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, DX_ARGUMENTS)
  *
  *              Q * VW filters              RUN   weights of a run: all of them (ALL: few channels), a filter row's
  *           +---------------+                    (MERGE: no edges, no dilation, one group), or a tap's channels
+ *                                          BLOCK samples that all tiles of a run take before the next, so that they stay in cache
  *      T    | acc[T][Q]     | += x[t]      RUNS  how many there are
  *  weights  |               |    * dy[.]   T * Q + Q + 1 registers (ALL with a bias: 2 Q + 1)
  *           +---------------+
@@ -191,13 +319,37 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, DX_ARGUMENTS)
 /* The pixel of tap t (of ALL's run) relative to the first tap's, in floats of x. */
 #define TAP(t) (((t) / (KW * SRC_G) * DILATION_H * IW + (t) / SRC_G % KW * DILATION_W) * SRC_C + (t) % SRC_G)
 
-SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t partial, int n)
+/* The gradient at column ow of d_row, Q vectors. With pooling d_row and place_row are the windows' and pool_row is the
+ * row's place in them. */
+#if POOLED
+#define LOAD_D(d, ow)                                                                                   \
+    UNROLL for (int q = 0; q < Q; q++) {                                                                \
+        int at_ = (ow) / POOL_W * DST_C + q * VW;                                                       \
+        intv wins_ = WIDE(CAT(vload, VW)(0, place_row + at_)) == pool_row + (ow) % POOL_W;              \
+        d[q] = select(SPLAT(0.0f), LOAD(d_row + at_), wins_);                                           \
+    }
+#define FIND_ROW(s, oh)                                                                                 \
+    long row_at = ((long)(s) * (OH / POOL_H) + (oh) / POOL_H) * (OW / POOL_W * DST_C);                  \
+    __global const float *d_row = dy + row_at;                                                          \
+    __global const uchar *place_row = place + row_at;                                                   \
+    int pool_row = (oh) % POOL_H * POOL_W;
+#else
+#define LOAD_D(d, ow)                  \
+    UNROLL for (int q = 0; q < Q; q++) \
+        d[q] = LOAD(d_row + (ow) * DST_C + q * VW);
+#define FIND_ROW(s, oh) __global const float *d_row = dy + ((long)(s) * OH + (oh)) * (OW * DST_C);
+#endif
+
+SOLO_KERNEL(backward_weights)(in_t x, in_t dy, PLACE_ARGUMENT out_t partial, int n)
 {
     int group = get_global_id(0) / BLOCKS, c0 = get_global_id(0) % BLOCKS * (Q * VW), run = get_global_id(1), chunk = get_global_id(2);
     int first = chunk * SAMPLES, last = min(first + SAMPLES, n);
     __global float *out = partial + (long)chunk * ((KH * KW * SRC_G + BIAS) * DST_C) + group * DST_G + c0;
     x += group * SRC_G;
     dy += group * DST_G + c0;
+#if POOLED
+    place += group * DST_G + c0;
+#endif
 #if ALL
     floatv acc[T][Q], bias[Q];
     UNROLL for (int q = 0; q < Q; q++) {
@@ -209,14 +361,13 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t partial, int n)
         NO_UNROLL for (int oh = 0; oh < OH; oh++) {
             int ih = oh * STRIDE_H - PAD_H;
             __global const float *row = x + (long)s * (IH * IW * SRC_C) + ih * (IW * SRC_C);
-            __global const float *d_row = dy + ((long)s * OH + oh) * (OW * DST_C);
+            FIND_ROW(s, oh)
             NO_UNROLL for (int ow = 0; ow < OW; ow++) {
                 int iw = ow * STRIDE_W - PAD_W;
                 floatv d[Q];
-                UNROLL for (int q = 0; q < Q; q++) {
-                    d[q] = LOAD(d_row + ow * DST_C + q * VW);
+                LOAD_D(d, ow)
+                UNROLL for (int q = 0; q < Q; q++)
                     bias[q] += d[q];
-                }
                 if (!CLIP || (ih >= 0 && ih + (KH - 1) * DILATION_H < IH && iw >= 0 && iw + (KW - 1) * DILATION_W < IW)) {
                     UNROLL for (int t = 0; t < T; t++) {
                         floatv v = SPLAT(row[iw * SRC_C + TAP(t)]);
@@ -250,42 +401,51 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t partial, int n)
         low = shift < 0 ? (-shift + STRIDE_W - 1) / STRIDE_W : 0;
         high = IW - 1 - shift < 0 ? 0 : min(OW, (IW - 1 - shift) / STRIDE_W + 1);
     }
-    NO_UNROLL for (int tile = 0; tile < RUN; tile += T) {
-        int t0 = min(tile, RUN - T);
-        floatv acc[T][Q];
-        UNROLL for (int q = 0; q < Q; q++) {
-            UNROLL for (int t = 0; t < T; t++)
-                acc[t][q] = SPLAT(0.0f);
-        }
-        NO_UNROLL for (int s = first; s < last; s++) {
-            NO_UNROLL for (int oh = 0; oh < OH; oh++) {
-                int ih = oh * STRIDE_H - PAD_H + kh * DILATION_H;
-                if (CLIP && (ih < 0 || ih >= IH))
-                    continue;
-                __global const float *row = x + (long)s * (IH * IW * SRC_C) + (ih * IW + shift) * SRC_C + t0;
-                __global const float *d_row = dy + ((long)s * OH + oh) * (OW * DST_C);
-                NO_UNROLL for (int ow = low; ow < high; ow++) {
-                    floatv d[Q];
-                    UNROLL for (int q = 0; q < Q; q++)
-                        d[q] = LOAD(d_row + ow * DST_C + q * VW);
-                    UNROLL for (int t = 0; t < T; t++) {
-                        floatv v = SPLAT(row[ow * (STRIDE_W * SRC_C) + t]);
-                        UNROLL for (int q = 0; q < Q; q++)
-                            acc[t][q] = fma(v, d[q], acc[t][q]);
+    NO_UNROLL for (int block = first; block < last; block += BLOCK) {
+        NO_UNROLL for (int tile = 0; tile < RUN; tile += T) {
+            int t0 = min(tile, RUN - T);
+            floatv acc[T][Q];
+            UNROLL for (int q = 0; q < Q; q++) {
+                UNROLL for (int t = 0; t < T; t++)
+                    acc[t][q] = SPLAT(0.0f);
+            }
+            NO_UNROLL for (int s = block; s < min(block + BLOCK, last); s++) {
+                NO_UNROLL for (int oh = 0; oh < OH; oh++) {
+                    int ih = oh * STRIDE_H - PAD_H + kh * DILATION_H;
+                    if (CLIP && (ih < 0 || ih >= IH))
+                        continue;
+                    __global const float *row = x + (long)s * (IH * IW * SRC_C) + (ih * IW + shift) * SRC_C + t0;
+                    FIND_ROW(s, oh)
+                    NO_UNROLL for (int ow = low; ow < high; ow++) {
+                        floatv d[Q];
+                        LOAD_D(d, ow)
+                        UNROLL for (int t = 0; t < T; t++) {
+                            floatv v = SPLAT(row[ow * (STRIDE_W * SRC_C) + t]);
+                            UNROLL for (int q = 0; q < Q; q++)
+                                acc[t][q] = fma(v, d[q], acc[t][q]);
+                        }
                     }
                 }
             }
-        }
-        UNROLL for (int t = 0; t < T; t++) {
-            UNROLL for (int q = 0; q < Q; q++)
-                SAVE(acc[t][q], run * RUN + t0 + t, q)
+            UNROLL for (int t = 0; t < T; t++) {
+                if (RUN % T != 0 && t0 + t < tile)
+                    continue; /* the tile before has stored it */
+                UNROLL for (int q = 0; q < Q; q++) {
+#if BLOCK < SAMPLES
+                    if (block > first)
+                        acc[t][q] += LOAD(out + (run * RUN + t0 + t) * DST_C + q * VW);
+#endif
+                    SAVE(acc[t][q], run * RUN + t0 + t, q)
+                }
+            }
         }
     }
     if (BIAS && run == 0) {
         floatv bias[Q];
         UNROLL for (int q = 0; q < Q; q++)
             bias[q] = SPLAT(0.0f);
-        NO_UNROLL for (long i = (long)first * (OH * OW); i < (long)last * (OH * OW); i++) {
+        /* each pooled value has one winner, so their sum is the same without places */
+        NO_UNROLL for (long i = (long)first * (OH / POOL_H * (OW / POOL_W)); i < (long)last * (OH / POOL_H * (OW / POOL_W)); i++) {
             UNROLL for (int q = 0; q < Q; q++)
                 bias[q] += LOAD(dy + i * DST_C + q * VW);
         }
@@ -297,6 +457,12 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t partial, int n)
 #undef TAIL
 #undef BLOCKS
 #undef SAVE
+#undef LOAD_D
+#undef FIND_ROW
 #undef TAP
 #endif
 #undef INSIDE
+#undef POOLED
+#undef PLACE_ARGUMENT
+#undef PLACES
+#undef WIDE

@@ -4,6 +4,8 @@
 
 #include "ops/op.h"
 
+bool ink_conv_direct_applies(const struct ink_call *call);
+int ink_conv_direct_variants(const struct ink_call *call);
 void ink_conv_direct_forward(struct ink_launches *list, const struct ink_call *call);
 void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_call *call);
 void ink_conv_direct_backward_weights(struct ink_launches *list, const struct ink_call *call);

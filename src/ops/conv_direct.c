@@ -1,6 +1,10 @@
 /* Direct convolution for CPUs: chooses the tiles of cl/conv_direct.cl by a small model of a core. */
 #include "ops/conv.h"
 
+#include <string.h>
+
+enum { MOST_VARIANTS = 6 };
+
 /* A pass that makes an image from an image, in one dimension: destination pixel p sees through tap t the source
  * pixel (a p + b + c t) / d, where that is exact and inside. */
 struct dimension {
@@ -11,11 +15,13 @@ struct pass {
     struct dimension h, w;
     int source_channels, channels, groups; /* of whole images; the destination's channels */
     bool clip;                             /* a tap can reach outside, or between source pixels */
+    int pool_h, pool_w;                    /* of the destination (forward); else 1 */
 };
 
 struct image_tile {
     int height, width, q;
     bool middle_clip;
+    double cost;
 };
 
 static bool reaches(const struct dimension *d, int pixel, int tap)
@@ -87,26 +93,37 @@ static bool middle_clips(const struct dimension *d, int size)
     return false;
 }
 
-static struct image_tile pick_tile(const struct ink_call *call, const struct pass *pass)
+/* Puts a tile among the best so far, cheapest first; those of equal cost stay in the order in which they came. */
+static void keep_best(struct image_tile best[MOST_VARIANTS], int *count, struct image_tile tile)
 {
-    int registers = call->vector_width == 16 ? 32 : 16;
+    int at = *count;
+    while (at > 0 && tile.cost < best[at - 1].cost)
+        at--;
+    if (at == MOST_VARIANTS)
+        return;
+    if (*count < MOST_VARIANTS)
+        ++*count;
+    memmove(best + at + 1, best + at, (size_t)(*count - 1 - at) * sizeof *best);
+    best[at] = tile;
+}
+
+/* The best tiles of a pass, cheapest first; how many there are, 0 if a window of the pooling has no room in a tile. */
+static int pick_tiles(const struct ink_call *call, const struct pass *pass, struct image_tile best[MOST_VARIANTS])
+{
+    int registers = call->vector_width == 16 ? 32 : 16, count = 0;
     int group = pass->channels / pass->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
-    struct image_tile best = {0};
-    double best_cost = 0;
+    bool pooled = pass->pool_h * pass->pool_w > 1;
     for (int q = 1; q <= 4; q++)
-        for (int width = 1; width <= pass->w.out && vectors % q == 0; width++)
+        for (int width = pass->pool_w; width <= pass->w.out && vectors % q == 0; width += pass->pool_w)
             for (int height = 1; height <= pass->h.out && height * width * q + q + 1 <= registers; height++) {
-                /* several rows: whole rows only, and where edges matter the whole image */
-                if (height > 1 && (width < pass->w.out || (pass->clip && height < pass->h.out)))
+                /* several rows: whole rows only, where edges matter the whole image, and none of a window's */
+                if (height > 1 && (pooled || width < pass->w.out || (pass->clip && height < pass->h.out)))
                     continue;
                 bool middle = pass->clip && middle_clips(&pass->w, width);
                 double cost = tile_cost(call, pass, height, width, q) * (middle ? 4 : 1);
-                if (!best.q || cost < best_cost) {
-                    best = (struct image_tile){height, width, q, middle};
-                    best_cost = cost;
-                }
+                keep_best(best, &count, (struct image_tile){height, width, q, middle, cost});
             }
-    return best;
+    return count;
 }
 
 static void define_dimension(struct ink_launches *list, struct ink_launch *launch, const struct dimension *d, const char *suffix)
@@ -126,8 +143,9 @@ static struct ink_launch *emit_image_pass(struct ink_launches *list, const struc
                                           const char *label, bool merge)
 {
     struct ink_launch *launch = ink_launch_add(list, "conv_direct.cl", kernel, label);
-    pass->clip = clips(&pass->h) || clips(&pass->w);
-    struct image_tile tile = pick_tile(call, pass);
+    struct image_tile tiles_of[MOST_VARIANTS];
+    pick_tiles(call, pass, tiles_of);
+    struct image_tile tile = tiles_of[call->variant];
     int group = pass->channels / pass->groups, block = tile.q * call->vector_width, blocks = (group + block - 1) / block;
     define_dimension(list, launch, &pass->h, "H");
     define_dimension(list, launch, &pass->w, "W");
@@ -142,10 +160,10 @@ static struct ink_launch *emit_image_pass(struct ink_launches *list, const struc
     ink_define_int(list, launch, "MIDDLE_CLIP", tile.middle_clip);
     ink_define_int(list, launch, "MERGE", merge && !pass->clip && pass->groups == 1);
 
-    /* A work-item takes all rows, unless too few are left to share out; a band is a multiple of the tile's height. */
+    /* A work-item takes all rows, unless too few are left to share out; a band is a multiple of the tile's (or window's) height. */
     int items = blocks * pass->groups * call->batch, bands = items >= 64 ? 1 : (64 + items - 1) / items;
-    int tiles = (pass->h.out + tile.height - 1) / tile.height;
-    int band = bands >= tiles ? tile.height : (tiles + bands - 1) / bands * tile.height;
+    int step = pass->pool_h > 1 ? pass->pool_h : tile.height, tiles = (pass->h.out + step - 1) / step;
+    int band = bands >= tiles ? step : (tiles + bands - 1) / bands * step;
     ink_define_int(list, launch, "BAND", band);
     ink_range_fixed(launch, 0, (size_t)(blocks * pass->groups), 1, 1);
     ink_range_fixed(launch, 1, (size_t)pass->h.out, (size_t)band, 1);
@@ -154,15 +172,67 @@ static struct ink_launch *emit_image_pass(struct ink_launches *list, const struc
     return launch;
 }
 
+static struct pass forward_pass(const struct ink_node *node)
+{
+    const struct ink_layer *l = &node->layer;
+    struct ink_shape out = ink_conv_out(node);
+    struct pass pass = {
+        .h = {node->in.height, out.height, l->filter_height, l->stride_height, -l->pad_top, l->dilation_height, 1},
+        .w = {node->in.width, out.width, l->filter_width, l->stride_width, -l->pad_left, l->dilation_width, 1},
+        .source_channels = node->in.channels, .channels = l->units, .groups = l->groups, .pool_h = 1, .pool_w = 1,
+    };
+    if (node->pool.height) {
+        pass.pool_h = node->pool.height;
+        pass.pool_w = node->pool.width;
+    }
+    pass.clip = clips(&pass.h) || clips(&pass.w);
+    return pass;
+}
+
+static struct pass backward_data_pass(const struct ink_node *node)
+{
+    const struct ink_layer *l = &node->layer;
+    struct ink_shape out = ink_conv_out(node);
+    struct pass pass = {
+        .h = {out.height, node->in.height, l->filter_height, 1, l->pad_top, -l->dilation_height, l->stride_height},
+        .w = {out.width, node->in.width, l->filter_width, 1, l->pad_left, -l->dilation_width, l->stride_width},
+        .source_channels = l->units, .channels = node->in.channels, .groups = l->groups, .pool_h = 1, .pool_w = 1,
+    };
+    pass.clip = clips(&pass.h) || clips(&pass.w);
+    return pass;
+}
+
+/* Bytes of local memory that backward_data lays the gradient before the pooling out in. */
+static size_t whole_bytes(const struct ink_node *node)
+{
+    struct ink_shape out = ink_conv_out(node);
+    return (size_t)out.height * (size_t)out.width * (size_t)(out.channels / node->layer.groups) * sizeof(float);
+}
+
+bool ink_conv_direct_applies(const struct ink_call *call)
+{
+    struct image_tile tiles[MOST_VARIANTS];
+    struct pass pass = forward_pass(call->node);
+    if (!call->node->pool.height)
+        return true;
+    /* beyond the second-level cache an unpooled gradient is as well off in global memory */
+    size_t bytes = whole_bytes(call->node);
+    return call->pass == INK_FORWARD ? pick_tiles(call, &pass, tiles) > 0
+                                     : call->pass == INK_BACKWARD_WEIGHTS || (bytes <= 256 << 10 && bytes <= call->device->info.local_bytes);
+}
+
+static void define_pool(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call)
+{
+    ink_define_int(list, launch, "POOL_H", call->node->pool.height ? call->node->pool.height : 1);
+    ink_define_int(list, launch, "POOL_W", call->node->pool.height ? call->node->pool.width : 1);
+}
+
 void ink_conv_direct_forward(struct ink_launches *list, const struct ink_call *call)
 {
     const struct ink_node *node = call->node;
     const struct ink_layer *l = &node->layer;
-    struct pass pass = {
-        .h = {node->in.height, node->out.height, l->filter_height, l->stride_height, -l->pad_top, l->dilation_height, 1},
-        .w = {node->in.width, node->out.width, l->filter_width, l->stride_width, -l->pad_left, l->dilation_width, 1},
-        .source_channels = node->in.channels, .channels = l->units, .groups = l->groups,
-    };
+    struct pass pass = forward_pass(node);
+    bool keep = node->pool.height && call->saved[0] != INK_NO_VALUE;
     int k = node->in.channels / l->groups;
     struct ink_launch *launch = emit_image_pass(list, call, &pass, "forward", "forward direct", l->dilation_width == 1);
     ink_define_int(list, launch, "SRC_G_TAP", (long)k * l->units);
@@ -173,17 +243,17 @@ void ink_conv_direct_forward(struct ink_launches *list, const struct ink_call *c
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
     ink_arg_value(list, launch, INK_ARG_WRITE, call->y);
+    define_pool(list, launch, call);
+    ink_define_int(list, launch, "KEEP", keep);
+    if (keep)
+        ink_arg_value(list, launch, INK_ARG_WRITE, call->saved[0]);
 }
 
 void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_call *call)
 {
     const struct ink_node *node = call->node;
     const struct ink_layer *l = &node->layer;
-    struct pass pass = {
-        .h = {node->out.height, node->in.height, l->filter_height, 1, l->pad_top, -l->dilation_height, l->stride_height},
-        .w = {node->out.width, node->in.width, l->filter_width, 1, l->pad_left, -l->dilation_width, l->stride_width},
-        .source_channels = l->units, .channels = node->in.channels, .groups = l->groups,
-    };
+    struct pass pass = backward_data_pass(node);
     int taps = l->filter_height * l->filter_width, k = node->in.channels / l->groups;
     ink_value turned = ink_value_create(list, "transposed weights", 0, (size_t)taps * (size_t)k * (size_t)l->units * sizeof(float));
     ink_emit_transpose(list, call, call->parameters, turned, taps, k, l->units);
@@ -193,57 +263,116 @@ void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_c
     ink_define_int(list, launch, "W_GROUP", (long)(l->units / l->groups) * k);
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
     ink_arg_value(list, launch, INK_ARG_READ, turned);
+    define_pool(list, launch, call);
+    if (node->pool.height)
+        ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
     ink_arg_dx(list, launch, call);
+}
+
+/* How backward_weights goes over the weights of a filter. */
+struct weight_walk {
+    int run, runs;                   /* weights of a run; runs */
+    bool clip, merge, all;
+    struct ink_tile tiles[MOST_VARIANTS];
+    int count;
+};
+
+static struct weight_walk walk_weights(const struct ink_call *call)
+{
+    const struct ink_node *node = call->node;
+    const struct ink_layer *l = &node->layer;
+    struct ink_shape out = ink_conv_out(node);
+    int registers = call->vector_width == 16 ? 32 : 16, k = node->in.channels / l->groups, taps = l->filter_height * l->filter_width;
+    int group = l->units / l->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
+    struct weight_walk walk = {
+        .clip = l->pad_top || l->pad_left || (out.height - 1) * l->stride_height + (l->filter_height - 1) * l->dilation_height - l->pad_top >= node->in.height ||
+                (out.width - 1) * l->stride_width + (l->filter_width - 1) * l->dilation_width - l->pad_left >= node->in.width,
+    };
+    walk.merge = !walk.clip && l->dilation_width == 1 && l->groups == 1;
+    walk.run = walk.merge ? l->filter_width * k : k;
+    walk.runs = walk.merge ? l->filter_height : taps;
+    walk.all = taps * k + 3 <= registers && walk.run < 8;
+    if (walk.all) {
+        walk.run = taps * k;
+        walk.runs = 1;
+        walk.count = 1;
+        walk.tiles[0] = (struct ink_tile){walk.run, 1};
+        for (int q = 2; q <= 4; q++)
+            if (vectors % q == 0 && walk.run * q + 2 * q + 1 <= registers)
+                walk.tiles[0].q = q;
+        return walk;
+    }
+    /* by the time that a step takes of each, as in pick_tiles() */
+    struct image_tile best[MOST_VARIANTS];
+    for (int q = 1; q <= 4; q++)
+        for (int rows = 1; rows <= walk.run && rows * q + q + 1 <= registers && vectors % q == 0; rows++) {
+            int work = rows * q, loads = rows + q, step = work > loads ? work : loads;
+            double steps = (double)((walk.run + rows - 1) / rows) * (vectors / q);
+            keep_best(best, &walk.count, (struct image_tile){rows, 1, q, false, steps * ((step > 8 ? step : 8) + 1)});
+        }
+    for (int i = 0; i < walk.count; i++)
+        walk.tiles[i] = (struct ink_tile){best[i].height, best[i].q};
+    return walk;
+}
+
+int ink_conv_direct_variants(const struct ink_call *call)
+{
+    struct image_tile tiles[MOST_VARIANTS];
+    if (call->pass == INK_BACKWARD_WEIGHTS)
+        return walk_weights(call).count;
+    struct pass pass = call->pass == INK_FORWARD ? forward_pass(call->node) : backward_data_pass(call->node);
+    return pick_tiles(call, &pass, tiles);
+}
+
+/* Samples that every tile of a run takes before the next samples: what stays in the second-level cache beside the other
+ * work-items' data, unless so few pixels that taking up and putting down the sums would tell. */
+static int sample_block(const struct ink_node *node, int samples)
+{
+    struct ink_shape out = ink_conv_out(node);
+    size_t bytes = (ink_shape_count(node->in) + ink_shape_count(out)) * sizeof(float);
+    int cached = (int)((128 << 10) / bytes), pixels = out.height * out.width, least = (96 + pixels - 1) / pixels;
+    int block = cached > least ? cached : least;
+    return block < samples ? block : samples;
 }
 
 void ink_conv_direct_backward_weights(struct ink_launches *list, const struct ink_call *call)
 {
     const struct ink_node *node = call->node;
     const struct ink_layer *l = &node->layer;
-    int registers = call->vector_width == 16 ? 32 : 16, k = node->in.channels / l->groups, taps = l->filter_height * l->filter_width;
-    int group = l->units / l->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
-    bool clip = l->pad_top || l->pad_left || (node->out.height - 1) * l->stride_height + (l->filter_height - 1) * l->dilation_height - l->pad_top >= node->in.height ||
-                (node->out.width - 1) * l->stride_width + (l->filter_width - 1) * l->dilation_width - l->pad_left >= node->in.width;
-    bool merge = !clip && l->dilation_width == 1 && l->groups == 1;
-    int run = merge ? l->filter_width * k : k, runs = merge ? l->filter_height : taps;
-    bool all = taps * k + 3 <= registers && run < 8;
-    if (all) {
-        run = taps * k;
-        runs = 1;
-    }
-    struct ink_tile tile;
-    ink_pick_tile(call, run, vectors, &tile);
-    if (all) {
-        tile = (struct ink_tile){run, 1};
-        for (int q = 2; q <= 4; q++)
-            if (vectors % q == 0 && run * q + 2 * q + 1 <= registers)
-                tile.q = q;
-    }
+    struct ink_shape out = ink_conv_out(node);
+    int k = node->in.channels / l->groups, group = l->units / l->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
+    struct weight_walk walk = walk_weights(call);
+    struct ink_tile tile = walk.tiles[call->variant];
 
     /* Enough work-items for many cores, from a partition of the batch that depends on nothing but the shapes. */
-    int blocks = (vectors + tile.q - 1) / tile.q, items = blocks * l->groups * runs, chunks = (48 + items - 1) / items;
+    int blocks = (vectors + tile.q - 1) / tile.q, items = blocks * l->groups * walk.runs, chunks = (48 + items - 1) / items;
     int samples = call->batch / chunks > 1 ? (call->batch + chunks - 1) / chunks : 1;
     size_t count = node->trained_count;
+    /* sums are taken up again a vector at a time, which must be the work-item's own as a whole */
+    int block = group % call->vector_width ? samples : sample_block(node, samples);
     ink_value partial = call->gradients;
     chunks = (call->batch + samples - 1) / samples;
     if (chunks > 1)
         partial = ink_value_create(list, "partial gradients", 0, (size_t)chunks * count * sizeof(float));
     struct ink_launch *launch = ink_launch_add(list, "conv_direct.cl", "backward_weights", "backward_weights direct");
     const struct { const char *name; int value; } defines[] = {
-        {"IH", node->in.height}, {"IW", node->in.width}, {"OH", node->out.height}, {"OW", node->out.width}, {"KH", l->filter_height},
+        {"IH", node->in.height}, {"IW", node->in.width}, {"OH", out.height}, {"OW", out.width}, {"KH", l->filter_height},
         {"KW", l->filter_width}, {"STRIDE_H", l->stride_height}, {"STRIDE_W", l->stride_width}, {"DILATION_H", l->dilation_height},
         {"DILATION_W", l->dilation_width}, {"PAD_H", l->pad_top}, {"PAD_W", l->pad_left}, {"SRC_C", node->in.channels}, {"SRC_G", k},
-        {"DST_C", l->units}, {"DST_G", group}, {"T", tile.rows}, {"Q", tile.q}, {"RUN", run}, {"CLIP", clip}, {"MERGE", merge}, {"ALL", all},
-        {"BIAS", !l->no_bias}, {"SAMPLES", samples},
+        {"DST_C", l->units}, {"DST_G", group}, {"T", tile.rows}, {"Q", tile.q}, {"RUN", walk.run}, {"CLIP", walk.clip}, {"MERGE", walk.merge}, {"ALL", walk.all},
+        {"BIAS", !l->no_bias}, {"SAMPLES", samples}, {"BLOCK", block},
     };
     for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
         ink_define_int(list, launch, defines[i].name, defines[i].value);
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
+    define_pool(list, launch, call);
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
+    if (node->pool.height)
+        ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
     ink_arg_value(list, launch, INK_ARG_WRITE, partial);
     ink_arg_scalar(list, launch, INK_BATCH);
     ink_range_fixed(launch, 0, (size_t)(blocks * l->groups), 1, 1);
-    ink_range_fixed(launch, 1, (size_t)runs, 1, 1);
+    ink_range_fixed(launch, 1, (size_t)walk.runs, 1, 1);
     ink_range_samples(launch, 2, 1, (size_t)samples, 1);
     launch->sample_flops = ink_conv_flops(node);
     if (chunks > 1)

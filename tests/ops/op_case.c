@@ -51,11 +51,11 @@ const struct ink_node *op_case_node(const struct op_case *op_case)
     layer.other = op_case->x[1] ? "input" : layer.other;
     ck_ok(ink_model_add(model, &layer));
     struct ink_node *node = &model->nodes[0];
-    if (op_case->pool_height) {
-        node->pool.height = op_case->pool_height;
-        node->pool.width = op_case->pool_width;
-        node->out.height /= op_case->pool_height;
-        node->out.width /= op_case->pool_width;
+    if (op_case->pool.height) {
+        node->pool.height = op_case->pool.height;
+        node->pool.width = op_case->pool.width;
+        node->out.height /= node->pool.height;
+        node->out.width /= node->pool.width;
         node->saved[node->saved[0].fixed_bytes || node->saved[0].sample_bytes].sample_bytes = ink_shape_count(node->out);
     }
     return node;

@@ -11,7 +11,7 @@
 struct op_case {
     struct ink_shape in;
     struct ink_layer layer;
-    int pool_height, pool_width; /* of a max pooling fused behind the op; 0: none */
+    struct { int height, width; } pool; /* the window of a max pooling fused behind the op; 0: none */
     int batch, n;              /* samples the plan is made for; samples run */
     bool training;             /* forward as while training */
     int operand;               /* backward_data of an op with two inputs */

@@ -39,7 +39,7 @@ static struct op_case case_of(int i)
     test_fill(5, -1, 1, start, LARGEST);
     test_fill(6, 0.5f, 2, state, 2 * CHANNELS);
     return (struct op_case){
-        .in = sizes[i].shape, .pool_height = sizes[i].pool_height, .pool_width = sizes[i].pool_width, .batch = sizes[i].batch, .n = sizes[i].n, .training = true, .x = {x}, .parameters = parameters, .state = state,
+        .in = sizes[i].shape, .pool = {sizes[i].pool_height, sizes[i].pool_width}, .batch = sizes[i].batch, .n = sizes[i].n, .training = true, .x = {x}, .parameters = parameters, .state = state,
         .layer = {.op = "batch_norm", .activation = sizes[i].activation, .momentum = sizes[i].momentum, .epsilon = sizes[i].epsilon},
     };
 }
@@ -53,7 +53,7 @@ static size_t outputs(const struct op_case *c) { return (size_t)c->n * ink_shape
 /* The place in an image of window o's pixel k, o counting the pooled values. */
 static size_t pixel_of(const struct op_case *c, size_t o, int k)
 {
-    size_t channels = (size_t)c->in.channels, width = (size_t)c->in.width, height = (size_t)c->in.height, ph = (size_t)c->pool_height, pw = (size_t)c->pool_width;
+    size_t channels = (size_t)c->in.channels, width = (size_t)c->in.width, height = (size_t)c->in.height, ph = (size_t)c->pool.height, pw = (size_t)c->pool.width;
     size_t pixel = o / channels, ow = pixel % (width / pw), row = pixel / (width / pw), oh = row % (height / ph), sample = row / (height / ph);
     size_t h = oh * ph + (size_t)k / pw, w = ow * pw + (size_t)k % pw;
     return ((sample * height + h) * width + w) * channels + o % channels;
@@ -63,9 +63,9 @@ static size_t pixel_of(const struct op_case *c, size_t o, int k)
 static void pool(const struct op_case *c, double *all)
 {
     memcpy(whole, all, sizeof whole);
-    for (size_t o = 0; c->pool_height && o < outputs(c); o++) {
+    for (size_t o = 0; c->pool.height && o < outputs(c); o++) {
         places[o] = 0;
-        for (int k = 1; k < c->pool_height * c->pool_width; k++)
+        for (int k = 1; k < c->pool.height * c->pool.width; k++)
             if (whole[pixel_of(c, o, k)] > whole[pixel_of(c, o, places[o])])
                 places[o] = (uint8_t)k;
         all[o] = whole[pixel_of(c, o, places[o])];
@@ -105,12 +105,12 @@ static void check_training(const struct op_way *way, void *user)
     static uint8_t winners[LARGEST];
     c.y = y;
     c.saved[0] = saved;
-    c.saved[1] = c.pool_height ? winners : NULL;
+    c.saved[1] = c.pool.height ? winners : NULL;
     op_case_run(&c, INK_FORWARD, way);
     reference_batch_norm_forward(rows_of(&c), channels, x, parameters, parameters + channels, epsilon, want, mean, variance);
     activate(&c);
     reference_compare(way->label, y, want, outputs(&c), tolerance(&c, i));
-    for (size_t o = 0; c.pool_height && o < outputs(&c); o++)
+    for (size_t o = 0; c.pool.height && o < outputs(&c); o++)
         ck_assert_msg(winners[o] == places[o], "%s: window %zu is won by %d, not by %d", way->label, o, places[o], winners[o]);
     for (int k = 0; k < channels; k++)
         inverse[k] = 1 / sqrt(variance[k] + epsilon);
@@ -143,14 +143,14 @@ static void set_backward(struct op_case *c, int i, double *dgamma, double *dbeta
     double epsilon = (double)epsilon_of(i);
     reference_batch_norm_forward(rows_of(c), channels, x, parameters, parameters + channels, epsilon, want, mean, variance);
     static float spread[LARGEST];
-    if (c->pool_height) {
+    if (c->pool.height) {
         pool(c, want);
         memset(spread, 0, sizeof spread);
         for (size_t o = 0; o < outputs(c); o++)
             spread[pixel_of(c, o, places[o])] = dy[o];
         c->saved[1] = places;
     }
-    reference_batch_norm_backward(rows_of(c), channels, x, parameters, c->pool_height ? spread : dy, epsilon, want, dgamma, dbeta);
+    reference_batch_norm_backward(rows_of(c), channels, x, parameters, c->pool.height ? spread : dy, epsilon, want, dgamma, dbeta);
     for (int k = 0; k < channels; k++) {
         saved[k] = (float)mean[k];
         saved[channels + k] = (float)(1 / sqrt(variance[k] + epsilon));

@@ -1,6 +1,7 @@
 /* Convolution against the reference: every algorithm, style and vector width. The cases take in single pixels, filters
  * as large as the image, edges on some sides only, strides that skip pixels, dilation, groups down to one channel,
  * channel counts that do not fill a vector, and batches shorter than planned. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -126,6 +127,102 @@ static void check_backward_weights(const struct op_way *way, void *user)
     reference_compare(way->label, gradients, want, weights + (conv->layer.no_bias ? 0 : (size_t)window.units), factor * reference_tolerance(rows));
 }
 
+/* Convolution, then pooling, in double precision: want is y, the places of the winners are where. The values before the
+ * pooling are small whole numbers, exact in every algorithm that sums directly, so that ties come and are the same. */
+static struct { int height, width; } pooling;
+static unsigned char where[LARGEST], place[LARGEST];
+static double whole[LARGEST];
+
+static struct op_case pooled_case_of(const struct conv *conv)
+{
+    struct op_case c = op_case_of(conv);
+    c.pool.height = pooling.height;
+    c.pool.width = pooling.width;
+    c.training = true;
+    return c;
+}
+
+/* Fills where and want from whole; gives the values of y. */
+static size_t pool_reference(const struct conv *conv, struct ink_shape out)
+{
+    int ph = out.height / pooling.height, pw = out.width / pooling.width;
+    size_t at = 0;
+    for (int s = 0; s < conv->n; s++)
+        for (int h = 0; h < ph; h++)
+            for (int w = 0; w < pw; w++)
+                for (int c = 0; c < out.channels; c++, at++) {
+                    double best = -INFINITY;
+                    where[at] = 0;
+                    for (int p = 0; p < pooling.height * pooling.width; p++) {
+                        int row = h * pooling.height + p / pooling.width, column = w * pooling.width + p % pooling.width;
+                        double v = whole[((s * out.height + row) * out.width + column) * out.channels + c];
+                        if (!isnan(best) && !(v <= best)) {
+                            best = v;
+                            where[at] = (unsigned char)p;
+                        }
+                    }
+                    want[at] = best < 0 ? 0 : best;
+                }
+    return at;
+}
+
+static void check_pooled(const struct op_way *way, void *user)
+{
+    const struct conv *conv = user;
+    struct ink_shape out;
+    if (strcmp(way->algorithm->name, "winograd") == 0)
+        return; /* rounds, and so has other winners where values tie */
+    struct op_case c = op_case_of(conv);
+    struct reference_window window = window_of(conv, &out);
+    reference_conv_forward(&window, x, parameters, parameters + weights_of(&window), whole);
+    size_t values = pool_reference(conv, out), all = ink_shape_count(out) * (size_t)conv->n;
+    c = pooled_case_of(conv);
+    if (way->pass == INK_FORWARD) {
+        c.x[0] = x;
+        c.parameters = parameters;
+        c.y = y;
+        c.saved[0] = place;
+        op_case_run(&c, INK_FORWARD, way);
+        for (size_t k = 0; k < values; k++) {
+            ck_assert_msg(isnan(want[k]) ? isnan(y[k]) : (double)y[k] == want[k], "%s: value %zu is %g, not %g", way->label, k, (double)y[k], want[k]);
+            ck_assert_msg(place[k] == where[k], "%s: the winner of %zu is %d, not %d", way->label, k, place[k], where[k]);
+        }
+        c.saved[0] = NULL; /* inference */
+        memset(y, 0xff, sizeof y);
+        op_case_run(&c, INK_FORWARD, way);
+        for (size_t k = 0; k < values; k++)
+            ck_assert_msg(isnan(want[k]) ? isnan(y[k]) : (double)y[k] == want[k], "%s, inference: value %zu is %g, not %g", way->label, k, (double)y[k], want[k]);
+        return;
+    }
+    static float spread[LARGEST];
+    memset(spread, 0, sizeof spread);
+    size_t at = 0;
+    for (int s = 0; s < conv->n; s++)
+        for (int h = 0; h < out.height / pooling.height; h++)
+            for (int w = 0; w < out.width / pooling.width; w++)
+                for (int f = 0; f < out.channels; f++, at++) {
+                    int row = h * pooling.height + where[at] / pooling.width, column = w * pooling.width + where[at] % pooling.width;
+                    spread[((s * out.height + row) * out.width + column) * out.channels + f] = dy[at];
+                }
+    c.dy = dy;
+    c.saved[0] = where;
+    if (way->pass == INK_BACKWARD_DATA) {
+        c.parameters = parameters;
+        c.dx = dx;
+        op_case_run(&c, INK_BACKWARD_DATA, way);
+        reference_conv_backward_data(&window, parameters, spread, want);
+        reference_compare(way->label, dx, want, ink_shape_count(conv->in) * (size_t)conv->n,
+                          reference_tolerance(weights_of(&window) / (size_t)window.channels * (size_t)window.groups + 1));
+    } else {
+        c.x[0] = start; /* finite */
+        c.gradients = gradients;
+        op_case_run(&c, INK_BACKWARD_WEIGHTS, way);
+        reference_conv_backward_weights(&window, start, spread, want);
+        reference_bias_backward(all / (size_t)window.units, window.units, spread, want + weights_of(&window));
+        reference_compare(way->label, gradients, want, weights_of(&window) + (size_t)window.units, reference_tolerance(all / (size_t)window.units));
+    }
+}
+
 static void fill(void)
 {
     test_fill(1, -1, 1, x, LARGEST);
@@ -147,6 +244,32 @@ static void check_case(const struct conv *which)
 }
 
 START_TEST(every_pass_agrees_with_the_reference) { check_case(&cases[_i]); }
+END_TEST
+
+/* Sizes are multiples of the window. One input channel, groups with vectors half full, edges with a stride, 1x1 filters. */
+static const struct { struct conv conv; int height, width; } pooled[] = {
+    {CONV(14, 14, 1, 32, 3, 3, .activation = INK_RELU), 3, 2}, 2, 2},
+    {CONV(8, 8, 16, 24, 3, 3, .activation = INK_RELU), 2, 2}, 3, 2},
+    {CONV(12, 18, 6, 20, 5, 3, .padding = INK_SAME, .stride_height = 2, .groups = 2, .activation = INK_RELU), 2, 2}, 2, 3},
+    {CONV(6, 6, 17, 9, 1, 1, .activation = INK_RELU), 2, 2}, 3, 3},
+};
+
+START_TEST(fused_pooling_agrees)
+{
+    struct conv conv = pooled[_i].conv;
+    pooling.height = pooled[_i].height;
+    pooling.width = pooled[_i].width;
+    fill();
+    for (size_t k = 0; k < LARGEST; k++) {
+        x[k] = roundf(2 * x[k]);
+        parameters[k] = roundf(2 * parameters[k]);
+    }
+    x[40] = NAN;
+    struct op_case c = pooled_case_of(&conv);
+    op_case_prepare(&c, 1);
+    for (enum ink_pass pass = INK_FORWARD; pass < INK_PASSES; pass++)
+        op_case_each_way(&c, pass, check_pooled, &conv);
+}
 END_TEST
 
 /* The least that devices offer: work-groups of 64 and 16 KiB of local memory; then less still. */
@@ -182,6 +305,7 @@ int main(void)
     Suite *suite = suite_create("conv");
     TCase *tcase = tcase_create("conv");
     tcase_add_loop_test(tcase, every_pass_agrees_with_the_reference, 0, sizeof cases / sizeof *cases);
+    tcase_add_loop_test(tcase, fused_pooling_agrees, 0, sizeof pooled / sizeof *pooled);
     tcase_add_loop_test(tcase, small_work_groups_agree_too, 0, 2);
     tcase_add_test(tcase, patches_in_chunks_agree_too);
     return run_case(suite, tcase);
