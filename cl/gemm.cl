@@ -129,19 +129,28 @@
 #define PLAIN (ONE_TAP && D_H == 1 && D_W == 1 && TAPS <= 32)
 #define SEES(seen, tap) (CLIP == 0 || ((seen) >> (tap) & 1) != 0)
 #define WITHIN(k) (SRC_G % TILE_K == 0 || (k) < TAPS * SRC_G)
-#define LAST_STEP ((TAPS * SRC_G - 1) / TILE_K * TILE_K)
+/* no step and no load of a tile goes beyond K */
+#ifdef KERNEL_backward_weights
+#define WHOLE_STEPS ((OH * OW) % TILE_K == 0 && A_COUNT % WG == 0 && B_COUNT % WG == 0)
+#else
+#define WHOLE_STEPS ((TAPS * SRC_G) % TILE_K == 0 && B_COUNT % WG == 0)
+#endif
+#define SAME_SIZE (IH == OH && IW == OW && A_H == 1 && A_W == 1)
 
 /* The vector of A at k, whose floats lie side by side in one pixel, or its zeros. */
 #ifdef KERNEL_backward_weights
 static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint m, uint k, uint k_end, uint group)
 {
-    uint tap = m / SRC_G, pixel = k % (OH * OW);
-    int h = (int)(pixel / OW) * A_H + B_H + (int)(tap / KW) * C_H, w = (int)(pixel % OW) * A_W + B_W + (int)(tap % KW) * C_W;
-    bool inside = k < k_end && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW);
-    uint at = (k / (OH * OW) * (IH * IW) + h * IW + w) * SRC_C + group * SRC_G + m % SRC_G;
+    uint tap = m / SRC_G, rows = k / OW, sample = rows / OH;
+    int tap_h = (int)(tap / KW) * C_H + B_H, tap_w = (int)(tap % KW) * C_W + B_W;
+    int h = (int)(rows - sample * OH) * A_H + tap_h, w = (int)(k - rows * OW) * A_W + tap_w;
+    bool inside = (WHOLE_STEPS || k < k_end) && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW);
+    /* the pixels of images of the same size have the same numbers, whatever the sample */
+    uint pixel = SAME_SIZE ? k + (tap_h * IW + tap_w) : sample * (IH * IW) + h * IW + w;
+    uint at = pixel * SRC_C + group * SRC_G + m % SRC_G;
     /* always a load, of the first value if need be: no branch keeps the loads of a step from being in flight together */
     A_TYPE value = CAT(LOAD_, A_VECTOR)(src + (inside ? at : 0));
-    return inside ? value : BIAS == 1 && m == TAPS * SRC_G && k < k_end ? A_ONE : (A_TYPE)(0.0f);
+    return inside ? value : BIAS == 1 && m == TAPS * SRC_G && (WHOLE_STEPS || k < k_end) ? A_ONE : (A_TYPE)(0.0f);
 }
 #elif PLAIN
 /* from: the float that the vector begins with in step 0; seen: a bit for each tap */
@@ -200,11 +209,6 @@ static __attribute__((always_inline)) uint NAME(place_b)(uint k0, uint k, uint c
 #define B_ALONG_K 1
 #define B_ALONG_N B_VECTOR
 #endif
-#ifdef KERNEL_backward_weights
-#define WHOLE_STEPS 0
-#else
-#define WHOLE_STEPS ((TAPS * SRC_G) % TILE_K == 0 && B_COUNT % WG == 0)
-#endif
 
 /* Work-group (group and tile of columns, tile of rows, chunk of samples). src and other are what A and B come from. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -227,10 +231,10 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 
 #ifdef KERNEL_backward_weights
     const uint m_end = TAPS * SRC_G + BIAS, first = get_group_id(2) * SAMPLES;
-    const uint k_first = first * (OH * OW), k_end = min(first + SAMPLES, (uint)n) * (OH * OW), k_last = k_end;
+    const uint k_first = first * (OH * OW), k_end = min(first + SAMPLES, (uint)n) * (OH * OW);
     dst += (ulong)get_group_id(2) * ((TAPS * SRC_G + BIAS) * DST_C);
 #else
-    const uint m_end = n * (OH * OW), k_first = 0, k_end = TAPS * SRC_G, k_last = LAST_STEP;
+    const uint m_end = n * (OH * OW), k_first = 0, k_end = TAPS * SRC_G;
     uint from[A_LOADS];
 #if PLAIN
     uint seen[A_LOADS];
@@ -255,6 +259,7 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #endif
     }
 #endif
+    const uint k_last = k_first + (k_end - k_first - 1) / TILE_K * TILE_K;
     UNROLL for (int i = 0; i < ITEM_M; i++) {
         UNROLL for (int j = 0; j < ITEM_N; j++)
             acc[i][j] = 0.0f;
@@ -376,7 +381,7 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #undef B_TYPE
 #undef ONE_TAP
 #undef PLAIN
-#undef LAST_STEP
+#undef SAME_SIZE
 #undef A_ARGUMENTS
 #undef LOAD_STEP
 #undef B_ALONG_K

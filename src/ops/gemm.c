@@ -70,19 +70,21 @@ static size_t local_bytes(const struct tile *t)
 static double registers(const struct tile *t)
 {
     double group = t->group_m * t->group_n;
-    double a = ceil(t->group_m * t->item_m * t->depth / t->a_vector / group), b = ceil(t->group_n * t->item_n * t->depth / t->b_vector / group);
+    double a = ceil(t->group_m * t->item_m * t->depth / t->a_vector / group);
+    double b = ceil(t->group_n * t->item_n * t->depth / t->b_vector / group);
     return t->item_m * t->item_n + t->item_m + t->item_n + a * (t->a_vector + 2) + b * (t->b_vector + 1) + 16;
 }
 
 /* What a wanted multiply-add costs, in issue slots of a work-item. Each k takes loads from local memory by vectors of up to
  * 4, and shares in bringing the tiles: a vector of A takes about 14 slots for its place, and for each float a zero and a store,
- * one of B 8 and a store. Or local memory, which gives a float in the time of 4 multiply-adds (RDNA, Ampere), takes longer.
+ * one of B 8 and a store. Steps end in barriers, where large groups wait longer. Or local memory, which gives a float in the time of 4 multiply-adds (RDNA, Ampere), takes longer.
  * Tiles that hang over the edges, steps beyond the end and devices that are not full are paid by what is wanted. */
 static double cost_of(const struct product *p, const struct tile *t)
 {
     double tile_m = t->group_m * t->item_m, tile_n = t->group_n * t->item_n, group = t->group_m * t->group_n, sums = t->item_m * t->item_n;
     double bring = tile_m * (14.0 / t->a_vector + 2) + tile_n * (8.0 / t->b_vector + 1);
-    double issued = sums + ceil(t->item_m / 4.0) + ceil(t->item_n / 4.0) + bring / group + (t->buffers == 2 ? 8.0 : 14.0) / t->depth;
+    double wait = (t->buffers == 2 ? 6 : 12) * (1 + group / 128);
+    double issued = sums + ceil(t->item_m / 4.0) + ceil(t->item_n / 4.0) + bring / group + wait / t->depth;
     double moved = 4 * (t->item_m + t->item_n + (tile_m + tile_n) / group);
     double tiles = ceil(p->rows / tile_m) * ceil(p->columns / tile_n) * p->groups;
     double wanted = p->rows * p->columns * p->groups / (tiles * tile_m * tile_n) * p->depth / (ceil(p->depth / t->depth) * t->depth);
@@ -155,8 +157,8 @@ static struct product product_of(const struct ink_call *call)
     struct ink_gemm_shape s = ink_gemm_shape(call->node);
     bool in_vectors = by_four(s.in.channels, s.group_in), out_vectors = by_four(s.out.channels, s.group_out);
     if (call->pass == INK_FORWARD)
-        return (struct product){.rows = (double)call->batch * s.pixels, .columns = s.group_out, .depth = (double)s.taps * s.group_in, .groups = s.groups,
-                                .chunks = 1, .a_vectors = in_vectors, .b_vectors = out_vectors, .b_along_n = true};
+        return (struct product){.rows = (double)call->batch * s.pixels, .columns = s.group_out, .depth = (double)s.taps * s.group_in,
+                                .groups = s.groups, .chunks = 1, .a_vectors = in_vectors, .b_vectors = out_vectors, .b_along_n = true};
     if (call->pass == INK_BACKWARD_DATA)
         return (struct product){.rows = (double)call->batch * s.in.height * s.in.width, .columns = s.group_in, .depth = (double)s.taps * s.group_out,
                                 .groups = s.groups, .chunks = 1, .a_vectors = out_vectors, .b_vectors = out_vectors};

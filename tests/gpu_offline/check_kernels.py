@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from compilers import COMPILE, Failed, missing
 from isa import hot_loop
-from targets import AMD, INTEL, NVIDIA, TARGETS, bounds
+from targets import AMD, INTEL, NVIDIA, TARGETS, bounds, nvidia_occupancy
 
 BATCH = 128
 CHUNK = 12                                   # kernels compiled together: few enough for both cores to be busy
@@ -56,9 +56,11 @@ def row_of(target, launch, facts, copy):
     lowest = min(found, key=found.get) if found else None
     groups = launch["groups"][0] * launch["groups"][1] * launch["groups"][2]
     size = launch["local"][0] * launch["local"][1] * launch["local"][2]
+    waves = nvidia_occupancy(target, facts["registers"], facts["local"], size) if target.maker == NVIDIA else facts.get("occupancy")
+    share = counts.fma_share if counts and counts["fmas"] else None
     return "%-8s %-34s %6d x %-4d %5s %6s %5s %6s  %s %s %s %s   %s" % (
         target.name, launch["label"], groups, size, facts.get("registers", "-"), facts.get("local", "-"),
-        "%.1f" % facts["occupancy"] if "occupancy" in facts else "-", facts["spill"], percent(counts.fma_share if counts and counts["fmas"] else None),
+        "%.1f" % waves if waves else "-", facts["spill"], percent(share),
         percent(found.get("issue")), percent(found.get("local")), percent(found.get("bandwidth")),
         "%3.0f %% by %s" % (100 * found[lowest], lowest) if "issue" in found else "-")
 
@@ -89,8 +91,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(JOBS) as pool:
         work = []
         for maker in makers:
-            given = json.loads(subprocess.run([dump, str(maker.max_group), str(maker.local_bytes), str(maker.registers), str(BATCH), *models],
-                                              stdout=subprocess.PIPE, check=True).stdout)
+            limits = [str(limit) for limit in (maker.max_group, maker.local_bytes, maker.registers, BATCH)]
+            given = json.loads(subprocess.run([dump, *limits, *models], stdout=subprocess.PIPE, check=True).stdout)
             shared, copies = split(given["text"])
             guessed = {launch["kernel"] for launch in given["launches"] if launch["variant"] == 0}
             others = {launch["kernel"] for launch in given["launches"] if everything or launch["model"] == first} - guessed
@@ -108,13 +110,15 @@ def main():
             facts.setdefault(target.name, (target, given, copies, {}))[3].update(told)
     compiled = 0
     for target, given, copies, told in facts.values():
-        labels = {launch["kernel"]: "%s: %s, variant %d" % (launch["model"], launch["label"], launch["variant"]) for launch in given["launches"]}
+        labels = {}
+        for launch in given["launches"]:
+            labels.setdefault(launch["kernel"], "%s: %s, variant %d" % (launch["model"], launch["label"], launch["variant"]))
         compiled += len(told)
-        failures += ["%s: %s (%s) spills %d" % (target.name, labels[name], name, fact["spill"]) for name, fact in told.items() if fact["spill"]]
+        failures += ["%s: %s (%s) spills %d bytes or registers" % (target.name, labels[name], name, fact["spill"]) for name, fact in told.items() if fact["spill"]]
         seen = set()
         for launch in given["launches"]:
             wanted = launch["model"] == first and launch["section"] == "train" and launch["variant"] == 0 and launch["kernel"] in told
-            if wanted and launch["flops"] and (launch["label"], launch["kernel"]) not in seen:
+            if wanted and launch["flops"] > 0 and (launch["label"], launch["kernel"]) not in seen:
                 seen.add((launch["label"], launch["kernel"]))
                 rows.append(row_of(target, launch, told[launch["kernel"]], copies[launch["kernel"]]))
     print("%s at batch %d; every figure is of the compiled kernel, and the bounds are predictions" % (first, BATCH))

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 
 from isa import parse_amd, parse_intel, parse_sass
-from targets import nvidia_occupancy
 
 CLANG = ["-x", "cl", "-cl-std=CL1.2", "-O3", "-Xclang", "-finclude-default-header", "-Wno-linker-warnings"]
 CLC = {"AMD": "amdgcn--amdhsa.bc", "NVIDIA": "nvptx64--nvidiacl.bc"}    # get_local_id(), barrier() and so on
@@ -70,16 +69,14 @@ def compile_nvidia(target, source, out):
          "-mlink-builtin-bitcode", "-Xclang", clc("NVIDIA"), "-S", source, "-o", out + ".ptx"])
     with open(out + ".ptx", encoding="utf-8") as file:
         text = re.sub(r"(?m)^\.target.*$", ".target " + target.name, file.read())
-    groups = {name: int(x) for name, x in re.findall(r"\.entry (\w+)\(.*?\.reqntid (\d+)", text, re.DOTALL)}
     with open(out + ".ptx", "w", encoding="utf-8") as file:
         file.write(text)
     log = run(["ptxas", "-v", "-arch=" + target.name, out + ".ptx", "-o", out + ".cubin"])
     told = {}
     for name, body in re.findall(r"Compiling entry function '(\w+)'(.*?)(?=Compiling entry function|\Z)", log, re.DOTALL):
         number = lambda pattern: int((re.search(pattern, body) or [0, 0])[1])
-        registers, local = number(r"Used (\d+) registers"), number(r"(\d+) bytes smem")
-        told[name] = {"registers": registers, "spill": number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes stack frame"),
-                      "local": local, "occupancy": nvidia_occupancy(target, registers, local, groups.get(name, 64))}
+        told[name] = {"registers": number(r"Used (\d+) registers"), "local": number(r"(\d+) bytes smem"),
+                      "spill": number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes spill loads")}
     if shutil.which("nvdisasm"):
         code = parse_sass(run(["nvdisasm", "-c", out + ".cubin"]))
         for name, facts in told.items():

@@ -60,7 +60,8 @@ static bool choose(const struct ink_call *call, void *user, struct ink_choice *c
 }
 
 /* Lowers a section of a model; true if some call has the variant. */
-static bool add_list(struct lists *lists, const struct ink_model *model, struct ink_device *device, const char *name, int batch, bool training, int variant)
+static bool add_list(struct lists *lists, const struct ink_model *model, struct ink_device *device, const char *name, int batch,
+                     bool training, int variant)
 {
     static const struct ink_train_options train = {.learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7};
     size_t count = (size_t)model->count, parameters = 0, state = 0;
@@ -133,7 +134,8 @@ static json_object *describe(const struct lists *lists, int l, int i)
         const struct ink_range *range = &launch->range[d];
         size_t items = range->sample_items * (size_t)bound->batch + range->fixed_items;
         json_object_array_add(local, json_object_new_int64(range->local ? (int64_t)range->local : 1));
-        json_object_array_add(groups, json_object_new_int64(range->items_per_group ? (int64_t)((items + range->items_per_group - 1) / range->items_per_group) : 1));
+        size_t count = range->items_per_group ? (items + range->items_per_group - 1) / range->items_per_group : 1;
+        json_object_array_add(groups, json_object_new_int64((int64_t)count));
     }
     json_object_object_add(object, "model", json_object_new_string(lists->of[l].model));
     json_object_object_add(object, "section", json_object_new_string(lists->of[l].training ? "train" : "evaluate"));

@@ -71,7 +71,6 @@ def hot_loop(items, round_fmas=None):
 
 
 AMD_FMA = re.compile(r"v_(dual_)?(fma|fmac|mac|mad)(ak|mk)?_f32")
-AMD_BYTES = re.compile(r"_(?:b|dwordx?|u)(8|16|32|64|96|128|2|3|4)?(?:_|$)")
 
 
 def amd_bytes(name):

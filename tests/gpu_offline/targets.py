@@ -11,7 +11,7 @@ from collections import namedtuple
 Maker = namedtuple("Maker", "name max_group local_bytes registers")
 AMD = Maker("AMD", 256, 65536, 160)
 NVIDIA = Maker("NVIDIA", 1024, 49152, 160)
-INTEL = Maker("Intel", 256, 65536, 96)
+INTEL = Maker("Intel", 256, 65536, 114)
 
 # fma_slots: multiply-adds of a wave that an issue slot of its peak holds; shares: other kinds that take such slots too
 # unit_fmas, unit_bytes: multiply-adds and bytes of local memory a clock of what shares one local memory

@@ -12,6 +12,7 @@ struct op_case {
     struct ink_shape in;
     struct ink_layer layer;
     int batch, n;              /* samples the plan is made for; samples run */
+    bool every_variant;        /* of each algorithm, not its guess alone */
     bool training;             /* forward as while training */
     int operand;               /* backward_data of an op with two inputs */
     uint32_t step;             /* INK_STEP */
@@ -38,6 +39,7 @@ struct op_way {
     int vector_width;
     enum ink_pass pass;
     const struct ink_algorithm *algorithm;
+    int variant;               /* of the algorithm */
     const char *label;         /* for messages: "conv direct forward, CPU style, vectors of 16" */
 };
 
