@@ -9,6 +9,7 @@ Compilers that are missing are named and passed over; exit status 77 (skipped) i
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -84,6 +85,8 @@ def main():
             print("SKIP: %s: %s is not installed" % (maker.name, lacks))
         else:
             makers.append(maker)
+    if NVIDIA in makers and not shutil.which("nvdisasm"):
+        print("SKIP: NVIDIA: nvdisasm (CUDA toolkit, or PyPI: nvidia-cuda-nvdisasm) is not installed, so no instructions are counted")
     if not makers:
         sys.exit(77)
 
@@ -114,7 +117,8 @@ def main():
         for launch in given["launches"]:
             labels.setdefault(launch["kernel"], "%s: %s, variant %d" % (launch["model"], launch["label"], launch["variant"]))
         compiled += len(told)
-        failures += ["%s: %s (%s) spills %d bytes or registers" % (target.name, labels[name], name, fact["spill"]) for name, fact in told.items() if fact["spill"]]
+        failures += ["%s: %s (%s) spills %d bytes or registers" % (target.name, labels[name], name, fact["spill"])
+                     for name, fact in told.items() if fact["spill"]]
         seen = set()
         for launch in given["launches"]:
             wanted = launch["model"] == first and launch["section"] == "train" and launch["variant"] == 0 and launch["kernel"] in told
