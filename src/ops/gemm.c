@@ -174,8 +174,8 @@ static struct tile tile_of(const struct ink_call *call)
 {
     struct product p = product_of(call);
     struct tile tiles[MOST_VARIANTS];
-    list_tiles(call->device, &p, tiles);
-    return tiles[call->variant];
+    int count = list_tiles(call->device, &p, tiles);
+    return tiles[call->variant < count ? call->variant : 0]; /* a device that allows less than it said has fewer */
 }
 
 int ink_gemm_variants(const struct ink_call *call)
@@ -187,7 +187,8 @@ int ink_gemm_variants(const struct ink_call *call)
 
 bool ink_gemm_applies(const struct ink_call *call)
 {
-    return call->device->info.max_work_group >= SMALLEST_LIMIT && call->device->info.local_bytes >= SMALLEST_LOCAL;
+    return call->device->info.max_work_group >= SMALLEST_LIMIT && call->device->info.local_bytes >= SMALLEST_LOCAL &&
+           ink_gemm_variants(call) > 0;
 }
 
 /* A launch with the defines of a tile and of the layer; the caller adds arguments. forward: the source is the layer's
