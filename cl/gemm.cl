@@ -135,6 +135,7 @@
 #else
 #define WHOLE_STEPS ((TAPS * SRC_G) % TILE_K == 0 && B_COUNT % WG == 0)
 #endif
+#define BEFORE(k, end) (WHOLE_STEPS || (k) < (end))
 #define SAME_SIZE (IH == OH && IW == OW && A_H == 1 && A_W == 1)
 
 /* The vector of A at k, whose floats lie side by side in one pixel, or its zeros. */
@@ -144,13 +145,13 @@ static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint m, uint
     uint tap = m / SRC_G, rows = k / OW, sample = rows / OH;
     int tap_h = (int)(tap / KW) * C_H + B_H, tap_w = (int)(tap % KW) * C_W + B_W;
     int h = (int)(rows - sample * OH) * A_H + tap_h, w = (int)(k - rows * OW) * A_W + tap_w;
-    bool inside = (WHOLE_STEPS || k < k_end) && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW);
+    bool inside = BEFORE(k, k_end) && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW);
     /* the pixels of images of the same size have the same numbers, whatever the sample */
     uint pixel = SAME_SIZE ? k + (tap_h * IW + tap_w) : sample * (IH * IW) + h * IW + w;
     uint at = pixel * SRC_C + group * SRC_G + m % SRC_G;
     /* always a load, of the first value if need be: no branch keeps the loads of a step from being in flight together */
     A_TYPE value = CAT(LOAD_, A_VECTOR)(src + (inside ? at : 0));
-    return inside ? value : BIAS == 1 && m == TAPS * SRC_G && (WHOLE_STEPS || k < k_end) ? A_ONE : (A_TYPE)(0.0f);
+    return inside ? value : BIAS == 1 && m == TAPS * SRC_G && BEFORE(k, k_end) ? A_ONE : (A_TYPE)(0.0f);
 }
 #elif PLAIN
 /* from: the float that the vector begins with in step 0; seen: a bit for each tap */
@@ -390,3 +391,4 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #undef AT_ONCE
 #undef SEES
 #undef WITHIN
+#undef BEFORE
