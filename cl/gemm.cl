@@ -8,15 +8,23 @@
  * loaded the next step's pieces into registers while they computed:
  *
  *                         TILE_N = WG_N * ITEM_N
- *                        +-------------+
- *                 TILE_K |   b_tile    |                WG_M, WG_N      work-items of a group, rows and columns
- *                        +-------------+                ITEM_M, ITEM_N  results of an item, rows and columns
- *             TILE_K                                    TILE_K          depth of a step; divides the work-group
- *            +------+    +-------------+
- *   TILE_M = |a_tile|    | . . +--+    |                local memory:   TILE_K * (TILE_M + TILE_N + 8) floats
- *     WG_M * |      |    |     |  | an item's           registers:      ITEM_M * ITEM_N + ITEM_M + ITEM_N and
- *     ITEM_M |      |    |     +--+    |                                TILE_K * (TILE_M + TILE_N) / group loaded ahead
- *            +------+    +-------------+                local loads:    (ITEM_M + ITEM_N) / (ITEM_M * ITEM_N) a multiply-add
+ *                        +-----------------+
+ *                 TILE_K |     b_tile      |            WG_M, WG_N       work-items of a group, rows and columns
+ *                        +-----------------+            ITEM_M, ITEM_N   results of an item: 1, 2, or a multiple of 4
+ *             TILE_K                                    TILE_K           depth of a step
+ *            +------+    +-----------------+            A_VECTOR,        floats that an item loads at once, 4 or 1: along K
+ *            |      |    | ....       .... |            B_VECTOR         where that is the inner dimension in memory, else
+ *   TILE_M = |a_tile|    | ....       .... |                             along M or N
+ *     WG_M * |      |    |                 |            BUFFERS          2: a step writes the tiles that the step before
+ *     ITEM_M |      |    | ....       .... |                             does not read, which saves a barrier; else 1
+ *            |      |    | ....       .... |
+ *            +------+    +-----------------+            An item's results are patches of up to 4x4 (here 8x8 as four), as
+ *                                                       far apart as all items' patches together are wide: so neighbours
+ *                                                       read neighbouring vectors of 4 from local memory, without conflicts
+ *
+ *   local memory  BUFFERS * TILE_K * (TILE_M + TILE_N + 8) floats
+ *   registers     ITEM_M * ITEM_N + ITEM_M + ITEM_N and TILE_K * (TILE_M + TILE_N) / (WG_M * WG_N) loaded ahead
+ *   local loads   (ITEM_M + ITEM_N) / (ITEM_M * ITEM_N) floats a multiply-add
  *
  *   pass               M                      K                            N                    A         B          C
  *   forward            sample, output pixel   tap, input channel           filter               x         weights    y
@@ -29,6 +37,9 @@
  * pixel (A p + B + C t) / D of a dimension where that division is exact: forward and backward_weights A = stride,
  * B = -pad, C = dilation, D = 1; backward_data A = 1, B = pad, C = -dilation, D = stride. CLIP 0: every source pixel lies
  * inside the image. BIAS 1: the bias stands behind the weights. SAMPLES: of a chunk of backward_weights.
+ *
+ * Zeros stand in for elements of A outside the image or beyond K. B is then finite too: some other element of it. Rows
+ * beyond M and columns beyond N repeat others and are not stored.
  */
 #define WG (WG_M * WG_N)
 #define TILE_M (WG_M * ITEM_M)
@@ -36,29 +47,168 @@
 /* rows of a tile are padded by 4: fewer bank conflicts, and vectors of 4 stay aligned */
 #define A_ROW (TILE_M + 4)
 #define B_ROW (TILE_N + 4)
-/* elements of a tile that each item brings; the last round may be for some items only */
-#define A_LOADS ((TILE_M * TILE_K + WG - 1) / WG)
-#define B_LOADS ((TILE_N * TILE_K + WG - 1) / WG)
-#define ELEMENT(l) (item + (l)*WG)
-#define IN_TILE(l, size) ((size) % WG == 0 || ELEMENT(l) < (size))
+/* sides of the patches, and where result i of an item lies in the tile */
+#if ITEM_M % 4
+#define PATCH_M ITEM_M
+#else
+#define PATCH_M 4
+#endif
+#if ITEM_N % 4
+#define PATCH_N ITEM_N
+#else
+#define PATCH_N 4
+#endif
+#define ROW(i) ((i) / PATCH_M * (WG_M * PATCH_M) + (i) % PATCH_M)
+#define COLUMN(j) ((j) / PATCH_N * (WG_N * PATCH_N) + (j) % PATCH_N)
+/* vectors of a tile that each item brings; the last round may be for some items only */
+#define A_COUNT (TILE_M * TILE_K / A_VECTOR)
+#define B_COUNT (TILE_N * TILE_K / B_VECTOR)
+#define A_LOADS ((A_COUNT + WG - 1) / WG)
+#define B_LOADS ((B_COUNT + WG - 1) / WG)
+#define NUMBER(l) (item + (l)*WG)
+#define IN_TILE(l, count) ((count) % WG == 0 || NUMBER(l) < (count))
+/* steps of depth 1 that the compiler may mix: more hide more of local memory's latency, in more registers */
+#define AT_ONCE (TILE_K % 4 == 0 ? 4 : TILE_K % 3 == 0 ? 3 : 1)
 #define N_TILES ((DST_G + TILE_N - 1) / TILE_N)
 #define TAPS (KH * KW)
-#define FITS(number, d, size) (!CLIP || ((number) >= 0 && (number) % (d) == 0 && (number) / (d) < (size)))
+#define FITS(number, d, size) (CLIP == 0 || ((number) >= 0 && (number) % (d) == 0 && (number) / (d) < (size)))
+#define STORED_BY_4 (DST_G % 4 == 0 && DST_C % 4 == 0 && ITEM_N % 4 == 0)
+#define AS4(p) (*(__global const float4 *)(p))
 
-/* Places of an element in its tile: neighbouring items load neighbours in memory. */
+/* Places of a vector in its tile: neighbouring items load neighbours in memory. */
 #ifdef KERNEL_backward_weights
-#define A_M(l) (ELEMENT(l) % TILE_M)
-#define A_K(l) (ELEMENT(l) / TILE_M)
+#define A_M(l) (NUMBER(l) % (TILE_M / A_VECTOR) * A_VECTOR)
+#define A_K(l) (NUMBER(l) / (TILE_M / A_VECTOR))
+#define A_STEP 1
 #else
-#define A_M(l) (ELEMENT(l) / TILE_K)
-#define A_K(l) (ELEMENT(l) % TILE_K)
+#define A_M(l) (NUMBER(l) / (TILE_K / A_VECTOR))
+#define A_K(l) (NUMBER(l) % (TILE_K / A_VECTOR) * A_VECTOR)
+#define A_STEP A_ROW
 #endif
 #ifdef KERNEL_backward_data
-#define B_N(l) (ELEMENT(l) / TILE_K)
-#define B_K(l) (ELEMENT(l) % TILE_K)
+#define B_N(l) (NUMBER(l) / (TILE_K / B_VECTOR))
+#define B_K(l) (NUMBER(l) % (TILE_K / B_VECTOR) * B_VECTOR)
+#define B_STEP B_ROW
 #else
-#define B_N(l) (ELEMENT(l) % TILE_N)
-#define B_K(l) (ELEMENT(l) / TILE_N)
+#define B_N(l) (NUMBER(l) % (TILE_N / B_VECTOR) * B_VECTOR)
+#define B_K(l) (NUMBER(l) / (TILE_N / B_VECTOR))
+#define B_STEP 1
+#endif
+
+/* Vectors of 4 floats or 1: loaded from global memory, put into a tile with step between the floats, and, of 4, 2 or 1,
+ * taken from a tile into an array. */
+#define LOAD_4(p) AS4(p)
+#define LOAD_1(p) (*(p))
+#define PUT_4(p, step, v)                     \
+    if ((step) == 1)                          \
+        *(__local float4 *)(p) = (v);         \
+    else {                                    \
+        (p)[0] = (v).x, (p)[step] = (v).y;    \
+        (p)[2 * (step)] = (v).z, (p)[3 * (step)] = (v).w; \
+    }
+#define PUT_1(p, step, v) *(p) = (v);
+#define TAKE_4(to, p) { float4 v_ = *(__local const float4 *)(p); (to)[0] = v_.x, (to)[1] = v_.y, (to)[2] = v_.z, (to)[3] = v_.w; }
+#define TAKE_2(to, p) { float2 v_ = *(__local const float2 *)(p); (to)[0] = v_.x, (to)[1] = v_.y; }
+#define TAKE_1(to, p) *(to) = *(p);
+#if A_VECTOR == 4
+#define A_TYPE float4
+#define A_ONE (float4)(1.0f, 0.0f, 0.0f, 0.0f)
+#else
+#define A_TYPE float
+#define A_ONE 1.0f
+#endif
+#if B_VECTOR == 4
+#define B_TYPE float4
+#else
+#define B_TYPE float
+#endif
+
+/* A step sees one tap: then what depends on the tap is the same for all items. In PLAIN images, of which taps then see pixels
+ * at a fixed distance from tap 0's, little is left to each item: one addition, and a bit that tells whether the tap is inside. */
+#define ONE_TAP (TAPS == 1 || SRC_G % TILE_K == 0)
+#define PLAIN (ONE_TAP && D_H == 1 && D_W == 1 && TAPS <= 32)
+#define SEES(seen, tap) (CLIP == 0 || ((seen) >> (tap) & 1) != 0)
+#define WITHIN(k) (SRC_G % TILE_K == 0 || (k) < TAPS * SRC_G)
+/* no step and no load of a tile goes beyond K */
+#ifdef KERNEL_backward_weights
+#define WHOLE_STEPS ((OH * OW) % TILE_K == 0 && A_COUNT % WG == 0 && B_COUNT % WG == 0)
+#else
+#define WHOLE_STEPS ((TAPS * SRC_G) % TILE_K == 0 && B_COUNT % WG == 0)
+#endif
+#define BEFORE(k, end) (WHOLE_STEPS || (k) < (end))
+#define SAME_SIZE (IH == OH && IW == OW && A_H == 1 && A_W == 1)
+
+/* The vector of A at k, whose floats lie side by side in one pixel, or its zeros. */
+#ifdef KERNEL_backward_weights
+static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint m, uint k, uint k_end, uint group)
+{
+    uint tap = m / SRC_G, rows = k / OW, sample = rows / OH;
+    int tap_h = (int)(tap / KW) * C_H + B_H, tap_w = (int)(tap % KW) * C_W + B_W;
+    int h = (int)(rows - sample * OH) * A_H + tap_h, w = (int)(k - rows * OW) * A_W + tap_w;
+    bool inside = BEFORE(k, k_end) && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW);
+    /* the pixels of images of the same size have the same numbers, whatever the sample */
+    uint pixel = SAME_SIZE ? k + (tap_h * IW + tap_w) : sample * (IH * IW) + h * IW + w;
+    uint at = pixel * SRC_C + group * SRC_G + m % SRC_G;
+    /* always a load, of the first value if need be: no branch keeps the loads of a step from being in flight together */
+    A_TYPE value = CAT(LOAD_, A_VECTOR)(src + (inside ? at : 0));
+    return inside ? value : BIAS == 1 && m == TAPS * SRC_G && BEFORE(k, k_end) ? A_ONE : (A_TYPE)(0.0f);
+}
+#elif PLAIN
+/* from: the float that the vector begins with in step 0; seen: a bit for each tap */
+static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint from, uint seen, uint k0, uint k)
+{
+    uint tap = TAPS == 1 ? 0 : k0 / SRC_G, channel = k0 - tap * SRC_G;
+    uint at = from + ((int)(tap / KW) * (C_H * IW) + (int)(tap % KW) * C_W) * SRC_C + channel;
+    bool inside = SEES(seen, tap) && WITHIN(k);
+    A_TYPE value = CAT(LOAD_, A_VECTOR)(src + (inside ? at : 0));
+    return inside ? value : (A_TYPE)(0.0f);
+}
+#else
+/* tap_h, tap_w: where tap 0 lies, times D; from: the sample and group in src */
+static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint from, int tap_h, int tap_w, uint k0, uint k)
+{
+    uint tap = (ONE_TAP ? k0 : k) / SRC_G;
+    int h = tap_h + (int)(tap / KW) * C_H, w = tap_w + (int)(tap % KW) * C_W;
+    bool inside = k < TAPS * SRC_G && FITS(h, D_H, IH) && FITS(w, D_W, IW);
+    uint at = from + (h / D_H * IW + w / D_W) * SRC_C + k - tap * SRC_G;
+    A_TYPE value = CAT(LOAD_, A_VECTOR)(src + (inside ? at : 0));
+    return inside ? value : (A_TYPE)(0.0f);
+}
+#endif
+
+/* The place of a vector of B at k < k_end, c < DST_G; k0, the same for all items, where the step begins. */
+static __attribute__((always_inline)) uint NAME(place_b)(uint k0, uint k, uint c, uint group)
+{
+#ifdef KERNEL_backward_data
+    uint tap = (ONE_TAP ? k0 : k) / SRC_G;
+    return (tap * DST_G + c) * SRC_C + group * SRC_G + k - tap * SRC_G;
+#else
+    return k * DST_C + group * DST_G + c;
+#endif
+}
+
+/* Loads the vectors of the step from k0 on into a_next and b_next. */
+#if defined(KERNEL_backward_weights)
+#define A_ARGUMENTS(k0, l) m0 + A_M(l), (k0) + A_K(l), k_end, group
+#elif PLAIN
+#define A_ARGUMENTS(k0, l) from[l], seen[l], k0, (k0) + A_K(l)
+#else
+#define A_ARGUMENTS(k0, l) from[l], tap_h[l], tap_w[l], k0, (k0) + A_K(l)
+#endif
+#define LOAD_STEP(k0)                                                                                       \
+    UNROLL for (int l = 0; l < A_LOADS; l++)                                                                \
+        a_next[l] = NAME(load_a)(src, A_ARGUMENTS(k0, l));                                                  \
+    UNROLL for (int l = 0; l < B_LOADS; l++) {                                                              \
+        uint k = WHOLE_STEPS ? (k0) + B_K(l) : min((k0) + (uint)B_K(l), k_end - B_ALONG_K);                 \
+        uint c = min(n0 + (uint)B_N(l), (uint)(DST_G - B_ALONG_N));                                         \
+        b_next[l] = CAT(LOAD_, B_VECTOR)(other + NAME(place_b)(k0, k, c, group));                           \
+    }
+#ifdef KERNEL_backward_data
+#define B_ALONG_K B_VECTOR
+#define B_ALONG_N 1
+#else
+#define B_ALONG_K 1
+#define B_ALONG_N B_VECTOR
 #endif
 
 /* Work-group (group and tile of columns, tile of rows, chunk of samples). src and other are what A and B come from. */
@@ -71,115 +221,125 @@ void NAME(backward_data)(in_t src, in_t other, DX_ARGUMENTS, int n)
 void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #endif
 {
-    __local float a_tile[TILE_K * A_ROW] __attribute__((aligned(16)));
-    __local float b_tile[TILE_K * B_ROW] __attribute__((aligned(16)));
+    __local float a_tile[BUFFERS * TILE_K * A_ROW] __attribute__((aligned(16)));
+    __local float b_tile[BUFFERS * TILE_K * B_ROW] __attribute__((aligned(16)));
     /* places are unsigned: they are divided by constants, which so costs less */
-    const uint item = get_local_id(0), row = item / WG_N * ITEM_M, column = item % WG_N * ITEM_N;
+    const uint item = get_local_id(0), row = item / WG_N * PATCH_M, column = item % WG_N * PATCH_N;
     const uint block = get_group_id(0), group = block / N_TILES, n0 = block % N_TILES * TILE_N, m0 = get_group_id(1) * TILE_M;
-    float a_next[A_LOADS], b_next[B_LOADS], acc[ITEM_M][ITEM_N];
+    A_TYPE a_next[A_LOADS];
+    B_TYPE b_next[B_LOADS];
+    float acc[ITEM_M][ITEM_N];
 
 #ifdef KERNEL_backward_weights
-    const uint m_end = TAPS * SRC_G + BIAS;
-    const int first = get_group_id(2) * SAMPLES, k_first = first * (OH * OW), k_end = min(first + SAMPLES, n) * (OH * OW);
+    const uint m_end = TAPS * SRC_G + BIAS, first = get_group_id(2) * SAMPLES;
+    const uint k_first = first * (OH * OW), k_end = min(first + SAMPLES, (uint)n) * (OH * OW);
     dst += (ulong)get_group_id(2) * ((TAPS * SRC_G + BIAS) * DST_C);
 #else
-    const uint m_end = n * (OH * OW);
-    const int k_first = 0, k_end = TAPS * SRC_G;
-    /* the pixels whose rows of A this item brings: where their tap 0 lies, and their sample and group in src */
-    int tap_h[A_LOADS], tap_w[A_LOADS];
+    const uint m_end = n * (OH * OW), k_first = 0, k_end = TAPS * SRC_G;
     uint from[A_LOADS];
+#if PLAIN
+    uint seen[A_LOADS];
+#else
+    int tap_h[A_LOADS], tap_w[A_LOADS];
+#endif
     UNROLL for (int l = 0; l < A_LOADS; l++) {
-        uint m = m0 + A_M(l), pixel = m % (OH * OW);
-        tap_h[l] = (int)(pixel / OW) * A_H + B_H;
-        tap_w[l] = (int)(pixel % OW) * A_W + B_W;
+        uint m = min(m0 + A_M(l), m_end - 1), pixel = m % (OH * OW);
+        int h = (int)(pixel / OW) * A_H + B_H, w = (int)(pixel % OW) * A_W + B_W;
         from[l] = m / (OH * OW) * (IH * IW * SRC_C) + group * SRC_G;
+#if PLAIN
+        from[l] += (h * IW + w) * SRC_C + A_K(l);
+        uint columns = 0;
+        seen[l] = 0;
+        UNROLL for (int t = 0; t < KW; t++)
+            columns |= (uint)FITS(w + t * C_W, 1, IW) << t;
+        UNROLL for (int t = 0; t < KH; t++)
+            seen[l] |= FITS(h + t * C_H, 1, IH) ? columns << t * KW : 0;
+#else
+        tap_h[l] = h;
+        tap_w[l] = w;
+#endif
     }
 #endif
+    const uint k_last = k_first + (k_end - k_first - 1) / TILE_K * TILE_K;
     UNROLL for (int i = 0; i < ITEM_M; i++) {
         UNROLL for (int j = 0; j < ITEM_N; j++)
             acc[i][j] = 0.0f;
     }
 
-    /* each step stores what the step before loaded; the first loads only */
-    NO_UNROLL for (int k0 = k_first - TILE_K; k0 < k_end; k0 += TILE_K) {
-        if (k0 >= k_first) {
-            UNROLL for (int l = 0; l < A_LOADS; l++)
-                if (IN_TILE(l, TILE_M * TILE_K))
-                    a_tile[A_K(l) * A_ROW + A_M(l)] = a_next[l];
-            UNROLL for (int l = 0; l < B_LOADS; l++)
-                if (IN_TILE(l, TILE_N * TILE_K))
-                    b_tile[B_K(l) * B_ROW + B_N(l)] = b_next[l];
-        }
+    LOAD_STEP(k_first)
+    uint a_at = 0, b_at = 0;
+    NO_UNROLL for (uint k0 = k_first; k0 < k_end; k0 += TILE_K) {
+#if BUFFERS == 1
         barrier(CLK_LOCAL_MEM_FENCE);
-
-        UNROLL for (int l = 0; l < A_LOADS; l++) {
-            uint k = k0 + TILE_K + A_K(l), m = m0 + A_M(l);
-#ifdef KERNEL_backward_weights
-            uint tap = m / SRC_G, pixel = k % (OH * OW);
-            int h = (int)(pixel / OW) * A_H + B_H + (int)(tap / KW) * C_H, w = (int)(pixel % OW) * A_W + B_W + (int)(tap % KW) * C_W;
-            bool inside = k < k_end && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW);
-            uint at = (k / (OH * OW) * (IH * IW) + h * IW + w) * SRC_C + group * SRC_G + m % SRC_G;
-            float outside = BIAS && m == TAPS * SRC_G;
-#else
-            uint tap = k / SRC_G;
-            int h = tap_h[l] + (int)(tap / KW) * C_H, w = tap_w[l] + (int)(tap % KW) * C_W;
-            bool inside = k < k_end && m < m_end && FITS(h, D_H, IH) && FITS(w, D_W, IW);
-            uint at = from[l] + (h / D_H * IW + w / D_W) * SRC_C + k % SRC_G;
-            const float outside = 0.0f;
 #endif
-            /* always a load, of the first value if need be: no branch keeps the loads of a step from being in flight together */
-            float value = src[inside ? at : 0];
-            a_next[l] = inside ? value : outside;
-        }
-        UNROLL for (int l = 0; l < B_LOADS; l++) {
-            uint k = k0 + TILE_K + B_K(l), c = n0 + B_N(l);
-            bool inside = k < k_end && c < DST_G;
-#ifdef KERNEL_backward_data
-            uint at = (k / SRC_G * DST_G + c) * SRC_C + group * SRC_G + k % SRC_G;
-#else
-            uint at = k * DST_C + group * DST_G + c;
-#endif
-            float value = other[inside ? at : 0];
-            b_next[l] = inside ? value : 0.0f;
-        }
+        UNROLL for (int l = 0; l < A_LOADS; l++)
+            if (IN_TILE(l, A_COUNT)) {
+                CAT(PUT_, A_VECTOR)(a_tile + a_at + A_K(l) * A_ROW + A_M(l), A_STEP, a_next[l])
+            }
+        UNROLL for (int l = 0; l < B_LOADS; l++)
+            if (IN_TILE(l, B_COUNT)) {
+                CAT(PUT_, B_VECTOR)(b_tile + b_at + B_K(l) * B_ROW + B_N(l), B_STEP, b_next[l])
+            }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        /* the last step loads itself once more: cheaper than a branch in every one */
+        uint next = min(k0 + TILE_K, k_last);
+        LOAD_STEP(next)
 
-        if (k0 >= k_first) {
-            UNROLL for (int k = 0; k < TILE_K; k++) {
+        __local const float *a_from = a_tile + a_at + row, *b_from = b_tile + b_at + column;
+        NO_UNROLL for (int k = 0; k < TILE_K; k += AT_ONCE) {
+            UNROLL for (int u = 0; u < AT_ONCE; u++) {
                 float a[ITEM_M], b[ITEM_N];
-                UNROLL for (int i = 0; i < ITEM_M; i++)
-                    a[i] = a_tile[k * A_ROW + row + i];
-                UNROLL for (int j = 0; j < ITEM_N; j++)
-                    b[j] = b_tile[k * B_ROW + column + j];
+                UNROLL for (int i = 0; i < ITEM_M; i += PATCH_M)
+                    CAT(TAKE_, PATCH_M)(a + i, a_from + u * A_ROW + ROW(i))
+                UNROLL for (int j = 0; j < ITEM_N; j += PATCH_N)
+                    CAT(TAKE_, PATCH_N)(b + j, b_from + u * B_ROW + COLUMN(j))
                 UNROLL for (int i = 0; i < ITEM_M; i++) {
                     UNROLL for (int j = 0; j < ITEM_N; j++)
                         acc[i][j] = fma(a[i], b[j], acc[i][j]);
                 }
             }
+            a_from += AT_ONCE * A_ROW;
+            b_from += AT_ONCE * B_ROW;
         }
-        barrier(CLK_LOCAL_MEM_FENCE);
+#if BUFFERS == 2
+        a_at = TILE_K * A_ROW - a_at;
+        b_at = TILE_K * B_ROW - b_at;
+#endif
     }
 
-    UNROLL for (int j = 0; j < ITEM_N; j++) {
-        uint c = n0 + column + j;
+    UNROLL for (int j = 0; j < ITEM_N; j += STORED_BY_4 ? 4 : 1) {
+        uint c = n0 + column + COLUMN(j);
         if (c >= DST_G)
             continue;
-#if defined(KERNEL_forward) && BIAS
-        float bias = other[TAPS * SRC_G * DST_C + group * DST_G + c];
-#else
-        float bias = 0.0f;
-#endif
         UNROLL for (int i = 0; i < ITEM_M; i++) {
-            uint m = m0 + row + i;
+            uint m = m0 + row + ROW(i);
             if (m >= m_end)
                 continue;
             uint at = m * DST_C + group * DST_G + c;
+#if STORED_BY_4
+            float4 sum = (float4)(acc[i][j], acc[i][j + 1], acc[i][j + 2], acc[i][j + 3]);
 #if defined(KERNEL_forward)
-            float sum = acc[i][j] + bias;
+#if BIAS
+            sum += AS4(other + TAPS * SRC_G * DST_C + group * DST_G + c);
+#endif
+            *(__global float4 *)(dst + at) = ACTIVATE_AS(float4, sum);
+#elif defined(KERNEL_backward_data)
+            *(__global float4 *)(dx + at) = DX_FINISH(float4, sum, at, AS4);
+#else
+            *(__global float4 *)(dst + at) = sum;
+#endif
+#else
+            float sum = acc[i][j];
+#if defined(KERNEL_forward)
+#if BIAS
+            sum += other[TAPS * SRC_G * DST_C + group * DST_G + c];
+#endif
             dst[at] = ACTIVATE_AS(float, sum);
 #elif defined(KERNEL_backward_data)
-            STORE_DX1(acc[i][j], at);
+            STORE_DX1(sum, at);
 #else
-            dst[at] = acc[i][j] + bias;
+            dst[at] = sum;
+#endif
 #endif
         }
     }
@@ -189,14 +349,46 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #undef TILE_N
 #undef A_ROW
 #undef B_ROW
+#undef PATCH_M
+#undef PATCH_N
+#undef ROW
+#undef COLUMN
+#undef A_COUNT
+#undef B_COUNT
 #undef A_LOADS
 #undef B_LOADS
-#undef ELEMENT
+#undef NUMBER
 #undef IN_TILE
 #undef N_TILES
 #undef TAPS
 #undef FITS
+#undef STORED_BY_4
+#undef AS4
 #undef A_M
 #undef A_K
+#undef A_STEP
 #undef B_N
 #undef B_K
+#undef B_STEP
+#undef LOAD_4
+#undef LOAD_1
+#undef PUT_4
+#undef PUT_1
+#undef TAKE_4
+#undef TAKE_2
+#undef TAKE_1
+#undef A_TYPE
+#undef A_ONE
+#undef B_TYPE
+#undef ONE_TAP
+#undef PLAIN
+#undef SAME_SIZE
+#undef A_ARGUMENTS
+#undef LOAD_STEP
+#undef B_ALONG_K
+#undef B_ALONG_N
+#undef WHOLE_STEPS
+#undef AT_ONCE
+#undef SEES
+#undef WITHIN
+#undef BEFORE

@@ -22,6 +22,7 @@ struct ink_device {
     enum ink_style style;     /* never AUTO */
     int vector_width;         /* floats in a vector: 4, 8 or 16 */
     size_t align;             /* bytes a sub-buffer's origin must be a multiple of; at least 64 */
+    int registers;            /* GPU style: floats that a work-item may count on to hold in registers */
 };
 
 /* The name of an OpenCL error code, for example "CL_OUT_OF_RESOURCES". */

@@ -3,19 +3,34 @@
  * the same on all devices with the same limits. */
 #include "ops/gemm.h"
 
-#include <string.h>
+#include <math.h>
+#include <stdlib.h>
 
 enum {
-    GROUP = 256,                /* work-items of a work-group, where the device allows as many */
-    DEPTH = 16,                 /* TILE_K */
-    TARGET_GROUPS = 256,        /* work-groups that a large GPU wants to be busy; what splits sums */
+    LARGEST_GROUP = 256,        /* work-items of a work-group: larger ones wait longer for each other */
+    SMALLEST_GROUP = 64,        /* the widest wave, where the device allows as many */
+    SMALLEST_LIMIT = 16,        /* at 16 work-items a tile and its local memory are still worth their barriers */
+    SMALLEST_LOCAL = 16384,     /* bytes of local memory in which every tile that is needed fits */
+    BUSY_ITEMS = 8192,          /* work-items that keep a large GPU busy; what splits sums */
+    BUSY_GROUPS = 96,           /* and the work-groups that they are to come in */
     PARTIAL_BYTES = 64 << 20,   /* of partial gradients at most */
+    MOST_VARIANTS = 6,
+};
+
+/* A pass as a matrix product: for each group of channels rows x columns results, sums of depth terms. */
+struct product {
+    double rows, columns, depth;
+    int groups;
+    double chunks;              /* into which the sums may be split at most */
+    bool a_vectors, b_vectors;  /* 4 floats side by side in memory are ... */
+    bool a_along_m, b_along_n;  /* ... along M, N; else along K */
 };
 
 struct tile {
     int group_m, group_n;       /* work-items */
     int item_m, item_n;         /* results of each */
-    int depth;
+    int depth, buffers, a_vector, b_vector;
+    double cost;                /* predicted, of a multiply-add that is wanted; 0: there is no tile */
 };
 
 struct ink_gemm_shape ink_gemm_shape(const struct ink_node *node)
@@ -48,45 +63,132 @@ struct ink_gemm_shape ink_gemm_shape(const struct ink_node *node)
 
 static size_t local_bytes(const struct tile *t)
 {
-    return (size_t)t->depth * (size_t)(t->group_m * t->item_m + t->group_n * t->item_n + 8) * sizeof(float);
+    return (size_t)(t->buffers * t->depth) * (size_t)(t->group_m * t->item_m + t->group_n * t->item_n + 8) * sizeof(float);
 }
 
-/* The tile for matrices of rows x columns, batches of them at once. A result to itself costs a work-item two loads from
- * local memory for each multiply-add, 4x4 together half a load each; but few results leave a device idle, so small
- * products are cut finer. Tall and wide matrices get tall and wide tiles. */
-static struct tile pick_tile(const struct ink_call *call, double rows, double columns, double batches)
+/* Registers: sums, a step's factors, what is loaded ahead with the places that it is from, and some for the rest. */
+static double registers(const struct tile *t)
 {
-    const struct ink_device_info *info = &call->device->info;
-    double results = rows * columns * batches;
-    int each = results >= TARGET_GROUPS * GROUP * 4 ? 4 : results >= TARGET_GROUPS * GROUP / 4 ? 2 : 1, group = GROUP;
-    while ((size_t)group > info->max_work_group)
-        group /= 2;
-    struct tile t = {1, group, each, each, DEPTH};
-    while (t.group_m < t.group_n) {
-        t.group_m *= 2;
-        t.group_n /= 2;
+    double group = t->group_m * t->group_n;
+    double a = ceil(t->group_m * t->item_m * t->depth / t->a_vector / group);
+    double b = ceil(t->group_n * t->item_n * t->depth / t->b_vector / group);
+    return t->item_m * t->item_n + t->item_m + t->item_n + a * (t->a_vector + 2) + b * (t->b_vector + 1) + 16;
+}
+
+/* What a wanted multiply-add costs, in issue slots of a work-item. Each k takes loads from local memory by vectors of up to
+ * 4, and shares in bringing the tiles: a vector of A takes about 14 slots for its place, and for each float a zero and a store,
+ * one of B 8 and a store. Steps end in barriers, where large groups wait longer. Or local memory, which gives a float in the time of 4 multiply-adds (RDNA, Ampere), takes longer.
+ * Tiles that hang over the edges, steps beyond the end and devices that are not full are paid by what is wanted. */
+static double cost_of(const struct product *p, const struct tile *t)
+{
+    double tile_m = t->group_m * t->item_m, tile_n = t->group_n * t->item_n, group = t->group_m * t->group_n, sums = t->item_m * t->item_n;
+    double bring = tile_m * (14.0 / t->a_vector + 2) + tile_n * (8.0 / t->b_vector + 1);
+    double wait = (t->buffers == 2 ? 6 : 12) * (1 + group / 128);
+    double issued = sums + ceil(t->item_m / 4.0) + ceil(t->item_n / 4.0) + bring / group + wait / t->depth;
+    double moved = 4 * (t->item_m + t->item_n + (tile_m + tile_n) / group);
+    double tiles = ceil(p->rows / tile_m) * ceil(p->columns / tile_n) * p->groups;
+    double wanted = p->rows * p->columns * p->groups / (tiles * tile_m * tile_n) * p->depth / (ceil(p->depth / t->depth) * t->depth);
+    double busy = fmin(fmin(tiles * group * p->chunks / BUSY_ITEMS, tiles * p->chunks / BUSY_GROUPS), 1);
+    return fmax(issued, moved) / (sums * wanted * busy);
+}
+
+/* Puts the tile in best if it fits the device and costs less. */
+static void try_tile(const struct ink_device *device, const struct product *p, struct tile t, struct tile *best)
+{
+    t.a_vector = p->a_vectors && (p->a_along_m ? t.group_m * t.item_m : t.depth) % 4 == 0 ? 4 : 1;
+    t.b_vector = p->b_vectors && (p->b_along_n ? t.group_n * t.item_n : t.depth) % 4 == 0 ? 4 : 1;
+    t.buffers = 2;
+    if (2 * local_bytes(&t) > device->info.local_bytes) /* it should have room for two work-groups */
+        t.buffers = 1;
+    t.cost = cost_of(p, &t);
+    bool fits = local_bytes(&t) <= device->info.local_bytes && registers(&t) <= device->registers;
+    if (fits && (best->cost == 0 || t.cost < best->cost))
+        *best = t;
+}
+
+/* The best tile with these results of an item and this size of a work-group. */
+static struct tile best_tile(const struct ink_device *device, const struct product *p, int item_m, int item_n, int group)
+{
+    struct tile best = {0};
+    for (int group_n = 1; group_n <= group; group_n *= 2) {
+        struct tile t = {.group_m = group / group_n, .group_n = group_n, .item_m = item_m, .item_n = item_n};
+        for (t.depth = 4; t.depth <= 16; t.depth *= 2)
+            try_tile(device, p, t, &best);
+        if (p->depth < 16) {
+            t.depth = (int)p->depth;
+            try_tile(device, p, t, &best);
+        }
     }
-    while (t.group_n > 4 && t.group_n / 2 * t.item_n >= columns) {
-        t.group_m *= 2;
-        t.group_n /= 2;
-    }
-    while (t.item_n > 1 && t.group_n * t.item_n / 2 >= columns)
-        t.item_n /= 2;
-    while (t.group_m > 1 && t.group_m / 2 * t.item_m >= rows && t.group_n * t.item_n < columns) {
-        t.group_m /= 2;
-        t.group_n *= 2;
-    }
-    while (t.depth > group)
-        t.depth /= 2;
-    while (t.depth > 4 && local_bytes(&t) > info->local_bytes)
-        t.depth /= 2;
-    return t;
+    return best;
+}
+
+static int cheaper(const void *a, const void *b)
+{
+    const struct tile *x = a, *y = b;
+    return (x->cost > y->cost) - (x->cost < y->cost);
+}
+
+/* The tiles worth a try, at most MOST_VARIANTS, the cheapest first: the best of each number of results an item and size
+ * of a work-group. Returns how many. */
+static int list_tiles(const struct ink_device *device, const struct product *p, struct tile tiles[MOST_VARIANTS])
+{
+    static const struct { int m, n; } items[] = {{8, 8}, {8, 4}, {4, 8}, {4, 4}, {4, 2}, {2, 2}, {1, 1}};
+    enum { ITEMS = sizeof items / sizeof *items, GROUPS = 3 };
+    struct tile all[ITEMS * GROUPS];
+    int count = 0, largest = LARGEST_GROUP;
+    while ((size_t)largest > device->info.max_work_group)
+        largest /= 2;
+    for (int i = 0; i < ITEMS; i++)
+        for (int group = largest; group == largest || group >= SMALLEST_GROUP; group /= 2) {
+            all[count] = best_tile(device, p, items[i].m, items[i].n, group);
+            count += all[count].cost > 0;
+        }
+    qsort(all, (size_t)count, sizeof *all, cheaper);
+    count = count < MOST_VARIANTS ? count : MOST_VARIANTS;
+    for (int i = 0; i < count; i++)
+        tiles[i] = all[i];
+    return count;
+}
+
+static bool by_four(int a, int b) { return a % 4 == 0 && b % 4 == 0; }
+
+static struct product product_of(const struct ink_call *call)
+{
+    struct ink_gemm_shape s = ink_gemm_shape(call->node);
+    bool in_vectors = by_four(s.in.channels, s.group_in), out_vectors = by_four(s.out.channels, s.group_out);
+    if (call->pass == INK_FORWARD)
+        return (struct product){.rows = (double)call->batch * s.pixels, .columns = s.group_out, .depth = (double)s.taps * s.group_in,
+                                .groups = s.groups, .chunks = 1, .a_vectors = in_vectors, .b_vectors = out_vectors, .b_along_n = true};
+    if (call->pass == INK_BACKWARD_DATA)
+        return (struct product){.rows = (double)call->batch * s.in.height * s.in.width, .columns = s.group_in, .depth = (double)s.taps * s.group_out,
+                                .groups = s.groups, .chunks = 1, .a_vectors = out_vectors, .b_vectors = out_vectors};
+    double rows = s.taps * s.group_in + s.bias, depth = (double)call->batch * s.pixels;
+    double room = (double)PARTIAL_BYTES / ((double)call->node->trained_count * sizeof(float));
+    /* a chunk has some samples, and several steps' worth of pixels, or adding up costs more than summing */
+    double chunks = fmin(fmin(call->batch, depth / 128), room);
+    return (struct product){.rows = rows, .columns = s.group_out, .depth = depth, .groups = s.groups, .chunks = fmax(floor(chunks), 1),
+                            .a_vectors = in_vectors, .b_vectors = out_vectors, .a_along_m = true, .b_along_n = true};
+}
+
+static struct tile tile_of(const struct ink_call *call)
+{
+    struct product p = product_of(call);
+    struct tile tiles[MOST_VARIANTS];
+    int count = list_tiles(call->device, &p, tiles);
+    return tiles[call->variant < count ? call->variant : 0]; /* a device that allows less than it said has fewer */
+}
+
+int ink_gemm_variants(const struct ink_call *call)
+{
+    struct product p = product_of(call);
+    struct tile tiles[MOST_VARIANTS];
+    return list_tiles(call->device, &p, tiles);
 }
 
 bool ink_gemm_applies(const struct ink_call *call)
 {
-    /* at 16 work-items a tile and its local memory are still worth their barriers, and fit 4 KiB */
-    return call->device->info.max_work_group >= 16 && call->device->info.local_bytes >= 16384;
+    return call->device->info.max_work_group >= SMALLEST_LIMIT && call->device->info.local_bytes >= SMALLEST_LOCAL &&
+           ink_gemm_variants(call) > 0;
 }
 
 /* A launch with the defines of a tile and of the layer; the caller adds arguments. forward: the source is the layer's
@@ -98,6 +200,7 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
     const struct ink_shape *from = forward ? &s->in : &s->out, *to = forward ? &s->out : &s->in;
     const struct { const char *name; int value; } defines[] = {
         {"WG_M", t->group_m}, {"WG_N", t->group_n}, {"ITEM_M", t->item_m}, {"ITEM_N", t->item_n}, {"TILE_K", t->depth},
+        {"BUFFERS", t->buffers}, {"A_VECTOR", t->a_vector}, {"B_VECTOR", t->b_vector},
         {"IH", from->height}, {"IW", from->width}, {"OH", to->height}, {"OW", to->width},
         {"KH", s->filter_height}, {"KW", s->filter_width},
         {"SRC_C", from->channels}, {"SRC_G", from->channels / s->groups}, {"DST_C", to->channels}, {"DST_G", to->channels / s->groups},
@@ -118,7 +221,7 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
 void ink_gemm_forward(struct ink_launches *list, const struct ink_call *call)
 {
     struct ink_gemm_shape s = ink_gemm_shape(call->node);
-    struct tile t = pick_tile(call, (double)call->batch * s.pixels, s.group_out, s.groups);
+    struct tile t = tile_of(call);
     struct ink_launch *launch = emit(list, call, &s, &t, "forward", "forward gemm", true);
     ink_define_activation(list, launch, call);
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
@@ -132,7 +235,7 @@ void ink_gemm_backward_data(struct ink_launches *list, const struct ink_call *ca
 {
     struct ink_gemm_shape s = ink_gemm_shape(call->node);
     int pixels = s.in.height * s.in.width;
-    struct tile t = pick_tile(call, (double)call->batch * pixels, s.group_in, s.groups);
+    struct tile t = tile_of(call);
     struct ink_launch *launch = emit(list, call, &s, &t, "backward_data", "backward_data gemm", false);
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
     ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
@@ -147,16 +250,12 @@ void ink_gemm_backward_weights(struct ink_launches *list, const struct ink_call 
 {
     struct ink_gemm_shape s = ink_gemm_shape(call->node);
     int rows = s.taps * s.group_in + s.bias;
-    struct tile t = pick_tile(call, rows, s.group_out, (double)s.groups * call->batch);
+    struct tile t = tile_of(call);
     int tile_m = t.group_m * t.item_m, tile_n = t.group_n * t.item_n;
     size_t count = call->node->trained_count, bytes = count * sizeof(float);
-    double groups = (double)((rows + tile_m - 1) / tile_m) * ((s.group_out + tile_n - 1) / tile_n) * s.groups;
-    /* a chunk has several steps' worth of pixels, or adding up costs more than summing */
-    double chunks = TARGET_GROUPS / groups, most = (double)call->batch * s.pixels / (8.0 * t.depth), room = (double)PARTIAL_BYTES / (double)bytes;
-    chunks = chunks < most ? chunks : most;
-    chunks = chunks < room ? chunks : room;
-    int samples = chunks < 1 ? call->batch : (int)(call->batch / chunks);
-    samples = samples < 1 ? 1 : samples;
+    double items = ceil((double)rows / tile_m) * ceil((double)s.group_out / tile_n) * s.groups * t.group_m * t.group_n;
+    double chunks = fmax(fmin(ceil(BUSY_ITEMS / items), product_of(call).chunks), 1);
+    int samples = (int)ceil(call->batch / chunks);
     int parts = (call->batch + samples - 1) / samples;
     ink_value sums = parts > 1 ? ink_value_create(list, "partial gradients", 0, (size_t)parts * bytes) : call->gradients;
 

@@ -18,6 +18,7 @@ struct ink_gemm_shape ink_gemm_shape(const struct ink_node *node);
 
 /* "gemm": tiles in local memory, for GPUs; cl/gemm.cl. */
 bool ink_gemm_applies(const struct ink_call *call);
+int ink_gemm_variants(const struct ink_call *call);
 void ink_gemm_forward(struct ink_launches *list, const struct ink_call *call);
 void ink_gemm_backward_data(struct ink_launches *list, const struct ink_call *call);
 void ink_gemm_backward_weights(struct ink_launches *list, const struct ink_call *call);

@@ -114,6 +114,7 @@ static void emit(struct ports *ports, const struct op_case *op_case, enum ink_pa
         .gradients = add_port(ports, "gradients", forward ? NULL : c.gradients, 0, trained, c.n, weights),
         .state = add_port(ports, "state", c.state, 0, node->state_count * sizeof(float), c.n, forward),
         .epilogue = {c.accumulate, c.mask, c.mask_slope, add_port(ports, "mask y", c.mask_y, in, 0, c.n, false)},
+        .variant = way->variant,
     };
     for (int k = 0; k < INK_MAX_SAVED; k++)
         call->saved[k] = add_port(ports, "saved", c.saved[k], node->saved[k].sample_bytes, node->saved[k].fixed_bytes, c.n, forward);
@@ -233,10 +234,13 @@ static void each_way(const struct op_case *op_case, enum ink_pass pass, void (*v
                 ways++;
                 if (only && *only && strcmp(only, a->name) != 0)
                     continue;
-                char label[128];
-                snprintf(label, sizeof label, "%s %s %s, %s style, vectors of %d", op->name, a->name, passes[pass],
-                         style == INK_STYLE_CPU ? "CPU" : "GPU", width);
-                visit(&(struct op_way){style, width, pass, a, label}, user);
+                int variants = op_case->every_variant && a->variants ? a->variants(&call) : 1;
+                for (int variant = 0; variant < variants; variant++) {
+                    char label[128];
+                    snprintf(label, sizeof label, "%s %s %s, %s style, vectors of %d, variant %d", op->name, a->name, passes[pass],
+                             style == INK_STYLE_CPU ? "CPU" : "GPU", width, variant);
+                    visit(&(struct op_way){style, width, pass, a, variant, label}, user);
+                }
             }
     ck_assert_msg(ways > 0, "%s has no algorithm for %s here", op->name, passes[pass]);
 }

@@ -13,6 +13,7 @@ struct op_case {
     struct ink_layer layer;
     struct { int height, width; } pool; /* the window of a max pooling fused behind the op; 0: none */
     int batch, n;              /* samples the plan is made for; samples run */
+    bool every_variant;        /* of each algorithm, not its guess alone */
     bool training;             /* forward as while training */
     int operand;               /* backward_data of an op with two inputs */
     uint32_t step;             /* INK_STEP */
@@ -39,6 +40,7 @@ struct op_way {
     int vector_width;
     enum ink_pass pass;
     const struct ink_algorithm *algorithm;
+    int variant;               /* of the algorithm */
     const char *label;         /* for messages: "conv direct forward, CPU style, vectors of 16" */
 };
 

@@ -29,6 +29,7 @@ static const struct conv cases[] = {
     /* for the tiles of matrix multiply: the largest of backward_weights, and its sum in parts, of which a short batch leaves some out */
     CONV(6, 6, 32, 64, 3, 3, .no_bias = false), 16, 9},
     CONV(9, 8, 6, 10, 3, 3, .padding = INK_SAME, .groups = 2, .stride_height = 2, .dilation_width = 2), 7, 6},
+    CONV(7, 9, 16, 24, 3, 3, .padding = INK_SAME, .activation = INK_RELU), 5, 4},
 };
 static float x[LARGEST], y[LARGEST], dy[LARGEST], dx[LARGEST], start[LARGEST], mask[LARGEST], parameters[LARGEST], gradients[LARGEST];
 static double want[LARGEST], masked[LARGEST];
@@ -282,6 +283,25 @@ START_TEST(small_work_groups_agree_too)
 }
 END_TEST
 
+static void only_gemm(const struct op_way *way, void *user)
+{
+    if (strcmp(way->algorithm->name, "gemm") == 0)
+        (way->pass == INK_FORWARD ? check_forward : way->pass == INK_BACKWARD_DATA ? check_backward_data : check_backward_weights)(way, user);
+}
+
+/* Every tile: where vectors of 4 and whole steps are possible, and where neither is. */
+START_TEST(every_tile_agrees)
+{
+    struct conv conv = cases[_i ? 14 : 13];
+    struct op_case c = op_case_of(&conv);
+    c.every_variant = true;
+    test_device()->info.local_bytes = 32768;
+    fill();
+    for (enum ink_pass pass = INK_FORWARD; pass < INK_PASSES; pass++)
+        op_case_each_way(&c, pass, only_gemm, &conv);
+}
+END_TEST
+
 static void only_im2col(const struct op_way *way, void *user)
 {
     if (strcmp(way->algorithm->name, "im2col") == 0)
@@ -307,6 +327,7 @@ int main(void)
     tcase_add_loop_test(tcase, every_pass_agrees_with_the_reference, 0, sizeof cases / sizeof *cases);
     tcase_add_loop_test(tcase, fused_pooling_agrees, 0, sizeof pooled / sizeof *pooled);
     tcase_add_loop_test(tcase, small_work_groups_agree_too, 0, 2);
+    tcase_add_loop_test(tcase, every_tile_agrees, 0, 2);
     tcase_add_test(tcase, patches_in_chunks_agree_too);
     return run_case(suite, tcase);
 }
