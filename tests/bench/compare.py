@@ -189,4 +189,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (model_text.ModelError, OSError) as error:
+        sys.exit("compare.py: %s" % error)

@@ -98,15 +98,17 @@ def main(rival):
     arguments.variant = arguments.variant or variants[0]
     if arguments.variant not in variants:
         parser.error("there is no variant '%s' of %s" % (arguments.variant, arguments.task))
-    model = model_text.load(arguments.model)
     for batch in arguments.batch:
         try:
+            model = model_text.load(arguments.model)
             program = rival.prepare(model, arguments.variant, cores())
             run = time_training if arguments.task == "train" else time_inference
             times, parts, more = run(program, arguments, batch)
         except ImportError as error:
             print(json.dumps({"skip": "%s is not here: %s" % (rival.NAME, error)}))
             return
+        except (model_text.ModelError, OSError) as error:
+            sys.exit("%s: %s" % (rival.NAME, error))
         line = {"program": rival.NAME, "version": program.versions, "variant": arguments.variant, "task": arguments.task,
                 "batch": batch, "parameters": program.parameters, "timed": len(times) * parts,
                 "ms": 1e3 * statistics.median(times) / parts, "ms_least": 1e3 * min(times) / parts}
@@ -114,4 +116,5 @@ def main(rival):
 
 
 def refuse(layer, program):
-    raise model_text.ModelError("layer '%s': the op '%s' is not built with %s yet" % (layer.name, layer.op, program))
+    what = "its activation '%s'" % layer.activation if layer.activation else "the op"
+    raise model_text.ModelError("layer '%s' (%s): %s cannot be built with %s yet" % (layer.name, layer.op, what, program))

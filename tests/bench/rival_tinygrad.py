@@ -41,6 +41,8 @@ class Program:
 
     def make(self, layer):
         """The layer without its activation, as a function of its inputs, NCHW."""
+        if layer.activation not in ("", "relu", "tanh", "sigmoid"):
+            rival.refuse(layer, NAME)
         channels = layer.shape[2]
         top, bottom, left, right = layer.pads
         pads = (left, right, top, bottom)
@@ -62,7 +64,7 @@ class Program:
         functions = {"max_pool": lambda x: x.max_pool2d(layer.window, layer.stride, padding=pads),
                      "average_pool": lambda x: x.avg_pool2d(layer.window, layer.stride, padding=pads, count_include_pad=False),
                      "flatten": lambda x: x.flatten(1), "add": lambda x, y: x + y, "activation": lambda x: x, "softmax": lambda x: x}
-        if layer.op not in functions or layer.activation not in ("", "relu", "tanh", "sigmoid"):
+        if layer.op not in functions:
             rival.refuse(layer, NAME)
         return functions[layer.op]
 
