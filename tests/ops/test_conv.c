@@ -302,6 +302,31 @@ START_TEST(every_tile_agrees)
 }
 END_TEST
 
+static void only_vectors_of_8(const struct op_way *way, void *user)
+{
+    if (way->style == INK_STYLE_CPU && way->vector_width == 8)
+        (way->pass == INK_FORWARD ? check_forward : way->pass == INK_BACKWARD_DATA ? check_backward_data : check_backward_weights)(way, user);
+}
+
+/* Whichever tile a measurement chooses: padded and ragged images, whole samples and bands of them. */
+static const struct conv tiled[] = {
+    CONV(14, 15, 12, 20, 3, 3, .padding = INK_SAME, .activation = INK_RELU), 5, 4},
+    CONV(12, 11, 16, 24, 5, 5, .padding = INK_EXPLICIT, .pad_top = 1, .pad_right = 2), 2, 2},
+};
+
+START_TEST(every_tile_for_cpus_agrees)
+{
+    struct conv conv = tiled[_i];
+    struct op_case c = op_case_of(&conv);
+    c.every_variant = true;
+    if (_i)
+        test_device()->info.local_bytes = 131072;
+    fill();
+    for (enum ink_pass pass = INK_FORWARD; pass < INK_PASSES; pass++)
+        op_case_each_way(&c, pass, only_vectors_of_8, &conv);
+}
+END_TEST
+
 static void only_im2col(const struct op_way *way, void *user)
 {
     if (strcmp(way->algorithm->name, "im2col") == 0)
@@ -329,5 +354,6 @@ int main(void)
     tcase_add_loop_test(tcase, small_work_groups_agree_too, 0, 2);
     tcase_add_loop_test(tcase, every_tile_agrees, 0, 2);
     tcase_add_test(tcase, patches_in_chunks_agree_too);
+    tcase_add_loop_test(tcase, every_tile_for_cpus_agrees, 0, sizeof tiled / sizeof *tiled);
     return run_case(suite, tcase);
 }

@@ -237,7 +237,7 @@ static const struct { struct ink_train_options options; const char *what; } wron
     {{.label_smoothing = 1}, "label_smoothing is 1; it must be at least 0 and below 1"},
     {{.algorithms = "conv"}, "write op=name"},
     {{.algorithms = "convolve=direct"}, "no op is called 'convolve'"},
-    {{.algorithms = "conv=fast"}, "conv has no algorithm 'fast'; it has direct"},
+    {{.algorithms = "conv=fast"}, "conv has no algorithm 'fast'; it has winograd, direct"},
 };
 
 START_TEST(wrong_options_are_told)
