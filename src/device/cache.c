@@ -58,16 +58,23 @@ static uint64_t read_limit(void)
 /* PoCL; see cache.h. */
 static bool keeps_kernels(const char *platform) { return strcmp(platform, "Portable Computing Language") == 0; }
 
-/* A string that a device or, with a NULL device, its platform tells; freed with free(). NULL where that fails. */
-static char *tell(const struct ink_device *device, cl_device_info of_device, cl_platform_info of_platform)
+/* A string that a device tells, whole, where struct ink_device_info may have it cut; freed with free(). NULL where that fails. */
+static char *ask_device(const struct ink_device *device, cl_device_info what)
 {
     size_t size = 0;
-    cl_int code = of_device ? clGetDeviceInfo(device->id, of_device, 0, NULL, &size) : clGetPlatformInfo(device->platform, of_platform, 0, NULL, &size);
-    char *text = code == CL_SUCCESS ? calloc(size + 1, 1) : NULL;
-    if (!text)
-        return NULL;
-    code = of_device ? clGetDeviceInfo(device->id, of_device, size, text, NULL) : clGetPlatformInfo(device->platform, of_platform, size, text, NULL);
-    if (code == CL_SUCCESS)
+    char *text = clGetDeviceInfo(device->id, what, 0, NULL, &size) == CL_SUCCESS ? calloc(size + 1, 1) : NULL;
+    if (text && clGetDeviceInfo(device->id, what, size, text, NULL) == CL_SUCCESS)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* The same of its platform. */
+static char *ask_platform(const struct ink_device *device, cl_platform_info what)
+{
+    size_t size = 0;
+    char *text = clGetPlatformInfo(device->platform, what, 0, NULL, &size) == CL_SUCCESS ? calloc(size + 1, 1) : NULL;
+    if (text && clGetPlatformInfo(device->platform, what, size, text, NULL) == CL_SUCCESS)
         return text;
     free(text);
     return NULL;
@@ -77,12 +84,14 @@ bool ink_cache_open(const struct ink_device *device, const char *source, const c
 {
     ink_cache_mode mode = read_mode();
     char folder[sizeof slot->path - INK_PROGRAM_NAME - 1];
-    if (mode == INK_CACHE_OFF || !read_limit() || !ink_cache_folder(INK_CACHE_FOLDER, folder, sizeof folder))
+    if (mode == INK_CACHE_OFF || (mode == INK_CACHE_AUTO && keeps_kernels(device->info.platform)) || !read_limit()
+        || !ink_cache_folder(INK_CACHE_FOLDER, folder, sizeof folder))
         return false;
-    char *platform = tell(device, 0, CL_PLATFORM_NAME), *platform_version = tell(device, 0, CL_PLATFORM_VERSION);
-    char *name = tell(device, CL_DEVICE_NAME, 0), *driver = tell(device, CL_DRIVER_VERSION, 0), *version = tell(device, CL_DEVICE_VERSION, 0);
+    char *platform = ask_platform(device, CL_PLATFORM_NAME), *platform_version = ask_platform(device, CL_PLATFORM_VERSION);
+    char *name = ask_device(device, CL_DEVICE_NAME), *driver = ask_device(device, CL_DRIVER_VERSION);
+    char *version = ask_device(device, CL_DEVICE_VERSION);
     bool is_open = false;
-    if (!platform || !platform_version || !name || !driver || !version || (mode != INK_CACHE_ALWAYS && keeps_kernels(platform)))
+    if (!platform || !platform_version || !name || !driver || !version)
         goto end;
     struct ink_program_parts parts = {.pointer_bytes = sizeof(void *), .platform = platform, .platform_version = platform_version,
                                       .device = name, .driver = driver, .device_version = version, .options = options, .source = source};
@@ -107,7 +116,8 @@ void ink_cache_close(struct ink_cache_slot *slot) { ink_program_key_free(&slot->
 static cl_program build(const struct ink_device *device, const char *options, const struct ink_program_view *view)
 {
     cl_int taken = CL_INVALID_BINARY, code;
-    cl_program program = clCreateProgramWithBinary(device->context, 1, &device->id, &view->payload_size, (const unsigned char **)&view->payload, &taken, &code);
+    const unsigned char *binary = view->payload;
+    cl_program program = clCreateProgramWithBinary(device->context, 1, &device->id, &view->payload_size, &binary, &taken, &code);
     if (code == CL_SUCCESS && taken == CL_SUCCESS && clBuildProgram(program, 1, &device->id, options, NULL, NULL) == CL_SUCCESS)
         return program;
     if (program)

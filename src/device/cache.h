@@ -10,7 +10,8 @@
  *
  * Looking up: a file that is cut short, altered, of another version or key, or that the driver refuses is removed, and
  * the program built from source and stored anew; the caller sees no difference. A file that is used gets the time of
- * day as its modification time.
+ * day as its modification time. Nothing reaches a driver that its checksum does not vouch for, as some end the process
+ * over a damaged binary.
  *
  * Bound: $INKLING_CACHE_LIMIT in MiB, else 256. Whoever stores a program then removes files, the longest unused first,
  * until the rest fit; a program larger than the bound is not stored.

@@ -205,13 +205,18 @@ START_TEST(files_of_other_programs_are_built_anew)
 }
 END_TEST
 
-/* A sound file whose binary is none: only the driver can tell. */
+/* A sound file whose binary is none: only the driver can tell. rusticl of Mesa 22.3 ends the process where it should refuse. */
 START_TEST(binaries_that_the_driver_refuses_are_built_anew)
 {
     begin();
     ink_device *device = open_device();
     if (!device)
         return;
+    if (strcmp(device->info.platform, "rusticl") == 0) {
+        printf("skipped: rusticl does not refuse a binary, it aborts\n");
+        ink_device_destroy(&device);
+        return;
+    }
     char name[INK_PROGRAM_NAME];
     unsigned char *file = NULL, *changed = NULL;
     size_t size;

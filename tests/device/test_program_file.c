@@ -188,8 +188,8 @@ START_TEST(names_fit_or_not)
 {
     ck_assert(ink_program_name_fits(golden_name));
     static const char *const others[] = {
-        "", ".program", "f8816ae52bf104f3169833905cc5705.program", "f8816ae52bf104f3169833905cc5705b0.program", "F8816ae52bf104f3169833905cc5705b.program",
-        "f8816ae52bf104f3169833905cc5705b", "f8816ae52bf104f3169833905cc5705b.program1", "f8816ae52bf104f3169833905cc5705b.programs",
+        "", ".program", "f8816ae52bf104f3169833905cc5705.program", "f8816ae52bf104f3169833905cc5705b0.program",
+        "F8816ae52bf104f3169833905cc5705b.program", "f8816ae52bf104f3169833905cc5705b", "f8816ae52bf104f3169833905cc5705b.program1", "f8816ae52bf104f3169833905cc5705b.programs",
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         ck_assert_msg(!ink_program_name_fits(others[i]), "%s", others[i]);
