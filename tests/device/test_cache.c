@@ -227,7 +227,7 @@ START_TEST(binaries_that_the_driver_refuses_are_built_anew)
     ck_ok(ink_program_decode(NULL, file, size, &view));
     struct ink_program_key key = {.bytes = (char *)file + INK_PROGRAM_HEADER, .hash = view.hash};
     key.size = (size_t)(view.payload - file) - INK_PROGRAM_HEADER;
-    static const char *const binaries[] = {"no binary of any driver", "\x7f" "ELF", " "};
+    static const char *const binaries[] = {"no binary of any driver", "\177ELF", " "};
     for (unsigned i = 0; i < sizeof binaries / sizeof *binaries; i++) {
         ck_ok(ink_program_encode(&key, binaries[i], strlen(binaries[i]), &changed, &size));
         scratch_write(path_of(name), changed, size);
