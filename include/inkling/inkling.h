@@ -427,6 +427,46 @@ INK_API void ink_profile_free(struct ink_profile *profile);
 INK_API ink_status ink_model_latency(ink_model *model, ink_device *device, const struct ink_profile_options *options, struct ink_spread *latency,
                                      struct ink_samples *samples);
 
+/* ----------------------------------------------------------- program cache */
+
+/* Compiled programs are kept on disk, so that a second process need not compile them again: in
+ * $INKLING_CACHE_DIR/programs, else $XDG_CACHE_HOME/inkling/programs, else $HOME/.cache/inkling/programs. They are found
+ * again by all that shapes them: source, options, device, driver and platform. A file that is damaged, or that the driver
+ * refuses, is removed and the program compiled as if it had not been there; a cache that cannot be read or written makes
+ * nothing fail. Several processes may use it at once. Set before the first program is built:
+ *
+ *   INKLING_CACHE        "off": nothing is read or kept. "always": programs of every driver are kept. Else those of drivers
+ *                        that keep compiled kernels themselves are left to them; PoCL does, in $POCL_CACHE_DIR.
+ *   INKLING_CACHE_LIMIT  MiB that the files may take together, 256 unless set; the longest unused go first. */
+typedef enum ink_cache_mode { INK_CACHE_AUTO, INK_CACHE_ALWAYS, INK_CACHE_OFF } ink_cache_mode;
+
+struct ink_cache_info {
+    ink_cache_mode mode;
+    char path[4096];        /* the folder, which need not exist yet; "" where no variable tells one: then nothing is kept */
+    size_t files;           /* programs in it */
+    uint64_t bytes, limit;  /* what they take, and may take at most */
+    /* of this process since its start */
+    uint64_t hits;          /* programs that came out of the cache */
+    uint64_t misses;        /* that were not there */
+    uint64_t rebuilt;       /* that were there but damaged, of something else, or refused by the driver */
+    uint64_t stored;
+};
+
+/* Looks through the folder. A folder that does not exist holds 0 files. INK_ERROR_FILE if it cannot be read. */
+INK_API ink_status ink_cache_get_info(struct ink_cache_info *info);
+
+struct ink_cache_check {
+    size_t good, bad;       /* files; the bad ones have been removed */
+};
+
+/* Reads every file, compares its checksum and name with its content, and removes those that do not fit. INK_ERROR_FILE if
+ * the folder cannot be read or a bad file not be removed. */
+INK_API ink_status ink_cache_verify(struct ink_cache_check *check);
+
+/* Removes every program, and what interrupted processes left beside them; other files stay. *removed (may be NULL): how
+ * many files. INK_ERROR_FILE if one cannot be removed. */
+INK_API ink_status ink_cache_clear(size_t *removed);
+
 #ifdef __cplusplus
 }
 #endif

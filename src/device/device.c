@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/cache.h"
 #include "device/list.h"
 
 /* No query tells registers. Intel's GPUs have 128 of 32 bytes a hardware thread, at the narrowest 8 work-items; those of
@@ -112,7 +113,8 @@ ink_status ink_buffer_zero(struct ink_device *device, cl_mem buffer, size_t byte
                         "clEnqueueFillBuffer", "clearing a buffer");
 }
 
-ink_status ink_program_build(struct ink_device *device, const char *text, const char *options, cl_program *program)
+/* Compiles a program from its source. */
+static ink_status compile(struct ink_device *device, const char *text, const char *options, cl_program *program)
 {
     cl_int code;
     cl_program built = clCreateProgramWithSource(device->context, 1, &text, NULL, &code);
@@ -135,4 +137,22 @@ ink_status ink_program_build(struct ink_device *device, const char *text, const 
     free(log);
     clReleaseProgram(built);
     return INK_ERROR_BUILD;
+}
+
+ink_status ink_program_build(struct ink_device *device, const char *text, const char *options, cl_program *program)
+{
+    struct ink_cache_slot slot = {0};
+    if (!ink_cache_open(device, text, options, &slot))
+        return compile(device, text, options, program);
+    ink_status status = INK_OK;
+    cl_program built = ink_cache_load(device, options, &slot);
+    if (!built) {
+        status = compile(device, text, options, &built);
+        if (!status)
+            ink_cache_store(device, built, &slot);
+    }
+    ink_cache_close(&slot);
+    if (!status)
+        *program = built;
+    return status;
 }

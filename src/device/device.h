@@ -42,7 +42,7 @@ ink_status ink_buffer_write(struct ink_device *device, cl_mem buffer, size_t off
 ink_status ink_buffer_read(struct ink_device *device, cl_mem buffer, size_t offset, void *data, size_t bytes);
 ink_status ink_buffer_zero(struct ink_device *device, cl_mem buffer, size_t bytes);
 
-/* Builds a program; a failure carries device, options and log. */
+/* Builds a program, or takes it from the program cache; a failure carries device, options and log. */
 ink_status ink_program_build(struct ink_device *device, const char *text, const char *options, cl_program *program);
 
 #endif

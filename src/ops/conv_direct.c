@@ -215,6 +215,8 @@ bool ink_conv_direct_applies(const struct ink_call *call)
     struct pass pass = forward_pass(call->node);
     if (!call->node->pool.height)
         return true;
+    if (call->style != INK_STYLE_CPU)
+        return false; /* a tile of a pooled image spills a GPU's registers */
     /* beyond the second-level cache an unpooled gradient is as well off in global memory */
     size_t bytes = whole_bytes(call->node);
     return call->pass == INK_FORWARD ? pick_tiles(call, &pass, tiles) > 0

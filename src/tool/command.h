@@ -62,7 +62,7 @@ struct command {
     int (*run)(const struct settings *settings); /* returns the exit status, having said what failed */
 };
 
-extern const struct command bench_command, devices_command, evaluate_command, predict_command, show_command, summary_command,
-    train_command;
+extern const struct command bench_command, cache_command, devices_command, evaluate_command, predict_command, show_command,
+    summary_command, train_command;
 
 #endif

@@ -19,6 +19,7 @@ static const struct command *const commands[] = {
     &show_command,
     &summary_command,
     &bench_command,
+    &cache_command,
     NULL,
 };
 

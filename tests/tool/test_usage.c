@@ -6,7 +6,7 @@
 #include "suite.h"
 #include "tool/run.h"
 
-static const char *const command_names[] = {"devices", "evaluate", "predict", "show", "summary", "train"};
+static const char *const command_names[] = {"cache", "devices", "evaluate", "predict", "show", "summary", "train"};
 enum { COMMANDS = sizeof command_names / sizeof *command_names };
 
 START_TEST(usage_errors_name_the_thing)
@@ -56,6 +56,8 @@ START_TEST(usage_errors_name_the_thing)
         {"predict model", "predict needs IMAGE"},
         {"show", "show needs MODEL"},
         {"show m --count 0", "--count: 0 is out of range"},
+        {"cache delete", "cache cannot \"delete\"; give show, verify or clear"},
+        {"cache show now", "what is \"now\" for?"},
         {"summary a --model b", "not both"},
         {"evaluate -- --json", "--json: cannot be opened"}, /* a name after "--", so status 1: see below */
     };
