@@ -18,6 +18,7 @@ static const struct command *const commands[] = {
     &predict_command,
     &show_command,
     &summary_command,
+    &tune_command,
     NULL,
 };
 
