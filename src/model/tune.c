@@ -158,10 +158,12 @@ static ink_status list_candidates(struct tuning *t)
     return INK_OK;
 }
 
+static double limit_of(const struct tuning *t) { return t->limits->run_seconds > 0 ? t->limits->run_seconds : run_seconds; }
+
 /* Builds, runs and checks a candidate; what is its own fault is noted, not returned. */
 static ink_status try_candidate(struct tuning *t, struct runner *r)
 {
-    double seconds, limit = t->limits->run_seconds > 0 ? t->limits->run_seconds : run_seconds;
+    double seconds, limit = limit_of(t);
     bool hung = false;
     enum ink_verdict fault = INK_FAILED;
     if (t->limits->progress)
@@ -214,10 +216,15 @@ static ink_status contest(struct tuning *t)
         for (int i = 0; i < t->count; i++) {
             struct runner *r = &t->runners[i];
             double seconds = 0;
-            bool hung;
+            bool hung = false;
             if (!r->right || r->trial.seconds > hopeless * first)
                 continue;
-            INK_TRY(ink_candidate_run(&r->candidate, r->chain, 0, &hung, &seconds));
+            ink_status status = ink_candidate_run(&r->candidate, r->chain, limit_of(t), &hung, &seconds);
+            if (hung) {
+                t->lost = true;
+                return note(t, r, INK_HUNG, "it did not return when it was timed");
+            }
+            INK_TRY(status);
             if (round >= 0)
                 r->times[round] = seconds;
         }

@@ -209,6 +209,17 @@ static ink_status expect(struct trainer *t, const ink_model *model, double *seco
     return ink_plan_rewind(t->plan, model);
 }
 
+/* Asks the callback while tuning, where no step is done yet. */
+static bool go_on(void *user)
+{
+    struct trainer *t = user;
+    t->progress = (struct ink_progress){.epoch = 1, .epochs = t->options->epochs, .samples = t->feed.count, .has_test = t->test != NULL,
+                                        .steps = (t->feed.count + (size_t)t->options->batch - 1) / (size_t)t->options->batch};
+    if (t->options->progress && !t->options->progress(&t->progress, t->options->user))
+        t->stopped = true;
+    return !t->stopped;
+}
+
 /* Measures what is not known yet, within its share of the time that training takes, and makes the plan anew if that changed
  * anything. */
 static ink_status tune(struct trainer *t, ink_model *model, ink_device *device)
@@ -224,7 +235,7 @@ static ink_status tune(struct trainer *t, ink_model *model, ink_device *device)
         if (seconds < least_tuning)
             return INK_OK;
     }
-    ink_status status = ink_tune_for_training(model, device, t->options->batch, seconds, t->choices, &changed);
+    ink_status status = ink_tune_for_training(model, device, t->options->batch, seconds, t->choices, go_on, t, &changed);
     if (status == INK_ERROR_FILE) /* what cannot be kept is not chosen */
         ink_log(INK_LOG_WARNING, "tuning ended early: %s", ink_last_error());
     else if (status)

@@ -59,17 +59,33 @@ bool ink_tune_lacks(const ink_model *model, ink_device *device, int batch, const
     return lacks;
 }
 
-ink_status ink_tune_for_training(const ink_model *model, ink_device *device, int batch, double seconds, struct ink_choices *choices, bool *changed)
+struct asker {
+    struct ink_tune_limits limits;
+    bool (*go_on)(void *user);
+    void *user;
+};
+
+/* Nothing more is begun once the answer is no. */
+static void ask(const struct ink_tuned_call *call, const char *algorithm, int variant, void *user)
 {
-    struct ink_tune_limits limits = {.until = seconds > 0 ? ink_clock() + seconds : INFINITY};
+    struct asker *asker = user;
+    (void)call, (void)algorithm, (void)variant;
+    if (!asker->go_on(asker->user))
+        asker->limits.until = 0;
+}
+
+ink_status ink_tune_for_training(const ink_model *model, ink_device *device, int batch, double seconds, struct ink_choices *choices,
+                                 bool (*go_on)(void *user), void *user, bool *changed)
+{
+    struct asker asker = {{.until = seconds > 0 ? ink_clock() + seconds : INFINITY, .progress = ask, .user = &asker}, go_on, user};
     struct ink_tuned_call *calls = NULL;
     int count = 0;
     bool lost = false;
     INK_TRY(all_calls(model, device, batch, &calls, &count));
     ink_status status = INK_OK;
-    for (int i = 0; i < count && !status && !lost && ink_clock() < limits.until; i++) {
+    for (int i = 0; i < count && !status && !lost && ink_clock() < asker.limits.until; i++) {
         bool known = ink_choices_chosen(choices, calls[i].key) != NULL;
-        status = ink_tune_call(device, choices, &calls[i], &limits, &lost);
+        status = ink_tune_call(device, choices, &calls[i], &asker.limits, &lost);
         *changed |= !known && !status && ink_choices_chosen(choices, calls[i].key);
     }
     free(calls);
