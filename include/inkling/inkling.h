@@ -277,6 +277,17 @@ INK_API ink_status ink_model_load(const char *path, ink_model **model);
 
 /* ---------------------------------------------------------------- training */
 
+/* Which algorithms a run takes where the options name none. Measured choices are kept in the cache folder ($INKLING_CACHE_DIR, else
+ * $XDG_CACHE_HOME/inkling, else ~/.cache/inkling), a table for each device, driver and set of kernels. Algorithms round
+ * differently: the same seed gives the same bits as long as the choices stay, and once made they do. */
+typedef enum ink_tune {
+    INK_TUNE_NONE,  /* guesses by device type; nothing on disk is looked at */
+    INK_TUNE_KNOWN, /* what was measured before, else guesses */
+    INK_TUNE_SHORT, /* training: measures first what is not known yet, within 5 % of the time that training is expected to take;
+                       not at all where that is under a second. Elsewhere as INK_TUNE_KNOWN */
+    INK_TUNE_FULL,  /* training: measures all that is not known yet, however long it takes. Elsewhere as INK_TUNE_KNOWN */
+} ink_tune;
+
 typedef enum ink_optimizer {
     INK_ADAM,   /* Kingma and Ba 2015 */
     INK_ADAMW,  /* Loshchilov and Hutter 2019: weight decay apart from the gradient */
@@ -313,6 +324,7 @@ struct ink_train_options {
     uint64_t seed;          /* order of samples and dropout; also the weights if initialise */
     bool initialise;        /* draw the weights from seed first */
     const char *algorithms; /* NULL: chosen for the device; else "op=name" with commas, for example "conv=im2col,dense=clblast" */
+    ink_tune tune;          /* 0: INK_TUNE_NONE. What was chosen is told in the log */
     ink_progress_function progress; /* may be NULL */
     void *user;
 };
@@ -336,6 +348,7 @@ INK_API ink_status ink_train(ink_model *model, ink_device *device, const ink_dat
 struct ink_evaluate_options {
     int batch;              /* 0: 128 */
     const char *algorithms; /* as for training */
+    ink_tune tune;          /* 0: INK_TUNE_NONE */
 };
 
 /* Runs the model over a data set. probabilities (may be NULL): [count][classes], filled with softmax outputs, classes
@@ -426,6 +439,42 @@ INK_API void ink_profile_free(struct ink_profile *profile);
  * host memory. options->inference and options->algorithms make no difference. */
 INK_API ink_status ink_model_latency(ink_model *model, ink_device *device, const struct ink_profile_options *options, struct ink_spread *latency,
                                      struct ink_samples *samples);
+
+/* A candidate for a pass of a layer. */
+struct ink_tune_trial {
+    char layer[64], pass[24];   /* for example "conv2", "backward_data" */
+    bool training;              /* of a training step, else of inference */
+    char algorithm[32];
+    int variant;                /* its tile and the like; 0: its own guess */
+    double seconds;             /* of the pass on a whole batch; 0: not timed */
+    bool guess;                 /* what is taken without tuning */
+    bool chosen;
+    char reason[200];           /* why it is set aside; "" if it is not */
+};
+
+struct ink_tuning {
+    struct ink_tune_trial *trials; /* [count]; those of a pass stand together */
+    size_t count;
+    size_t calls, chosen;       /* passes with more than one candidate, and how many of them have a choice */
+    bool lost;                  /* a candidate did not return and was set aside. The device is lost to this process, which should end
+                                   at once, destroying nothing of it; another one can go on */
+};
+
+struct ink_tune_options {
+    int batch;                  /* 0: 128 */
+    double seconds;             /* to measure for, at most; a candidate that is begun is finished. 0: until all is measured */
+    bool full;                  /* forgets earlier results for the model's passes */
+    /* Called before each candidate is tried; may be NULL. It may not be back for a while. */
+    void (*progress)(const struct ink_tune_trial *trial, void *user);
+    void *user;
+};
+
+/* Measures the algorithms of every pass of the model, in training and in inference, on random numbers, dearest first, and keeps
+ * what it finds for INK_TUNE_KNOWN. Each candidate is checked against direct sums in double precision before it may win; one that does
+ * not build, does not return or gives wrong numbers is set aside and not tried again. Every result is on disk before the next
+ * candidate is tried, so a tuning that is ended goes on where it stood. Free it with ink_tuning_free(). */
+INK_API ink_status ink_model_tune(ink_model *model, ink_device *device, const struct ink_tune_options *options, struct ink_tuning *tuning);
+INK_API void ink_tuning_free(struct ink_tuning *tuning);
 
 /* ----------------------------------------------------------- program cache */
 

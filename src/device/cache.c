@@ -149,8 +149,8 @@ cl_program ink_cache_load(const struct ink_device *device, const char *options, 
         hits++;
         return program;
     }
-    if (status == INK_ERROR_MEMORY || (unlink(slot->path) != 0 && errno == ENOENT)) {
-        misses++; /* nothing is wrong with the file, or another process was quicker */
+    if (status == INK_ERROR_MEMORY || status == INK_ERROR_FILE || (unlink(slot->path) != 0 && errno == ENOENT)) {
+        misses++; /* the file may be good, or another process was quicker */
         return NULL;
     }
     ink_log(INK_LOG_DEBUG, "program cache: %s: %s; it is built from source", slot->path, ink_last_error());

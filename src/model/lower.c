@@ -183,9 +183,7 @@ static bool applies(const struct ink_algorithm *algorithm, const struct ink_call
     return (!call->node->pool.height || algorithm->pools) && (!algorithm->applies || algorithm->applies(call));
 }
 
-/* The algorithm for a pass: the one asked for, else the measured one, else the first for this style that applies, else the
- * first that applies; no algorithm if there is none. */
-static struct ink_choice choose(const struct ink_lowering *how, const struct ink_call *call)
+struct ink_choice ink_lower_choice(const struct ink_lowering *how, const struct ink_call *call)
 {
     struct ink_choice measured = {0}, styled = {0}, any = {0};
     const char *asked = NULL;
@@ -228,7 +226,7 @@ static struct ink_call call_of(const struct lowering *l, int i, enum ink_pass pa
 
 static ink_status emit(struct lowering *l, struct ink_call *call)
 {
-    struct ink_choice choice = choose(l->how, call);
+    struct ink_choice choice = ink_lower_choice(l->how, call);
     if (!choice.algorithm)
         return ink_fail(INK_ERROR_UNSUPPORTED, "layer '%s': %s has no algorithm for this device", call->node->layer.name, call->node->op->name);
     int before = l->list->count;
@@ -253,7 +251,7 @@ static bool can_pool(struct lowering *l, int i)
             needed &= before >= 0 && l->work[before].needs_gradient;
         }
         struct ink_call call = call_of(l, i, pass);
-        struct ink_choice choice = choose(l->how, &call);
+        struct ink_choice choice = ink_lower_choice(l->how, &call);
         can = !needed || (choice.algorithm && choice.algorithm->pools);
     }
     return can;
@@ -425,9 +423,7 @@ static ink_status loss(struct lowering *l, ink_value order, struct ink_lowered *
     return l->list->status;
 }
 
-/* Marks the launches that read nothing but parameters, running statistics and what such launches made: transformed or
- * transposed weights. Evaluation runs them when weights change, so what they write keeps its place. */
-static ink_status mark_constants(struct ink_launches *list)
+ink_status ink_lower_mark_constants(struct ink_launches *list)
 {
     bool *constant = calloc((size_t)list->value_count + 1, sizeof *constant);
     if (!constant)
@@ -534,6 +530,6 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     }
     free(l.work);
     if (!status && !list->status && !how->training)
-        status = mark_constants(list);
+        status = ink_lower_mark_constants(list);
     return status ? status : list->status;
 }

@@ -35,6 +35,14 @@ struct ink_lowered {
 /* Appends the launches to list (empty before). The rules by which layers fuse are in lower.c, each a function. */
 ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *how, struct ink_launches *list, struct ink_lowered *lowered);
 
+/* The algorithm for a pass: the one asked for, else the measured one, else the first for this style that applies, else the
+ * first that applies; no algorithm if there is none. */
+struct ink_choice ink_lower_choice(const struct ink_lowering *how, const struct ink_call *call);
+
+/* Marks the launches that read nothing but parameters, running statistics and what such launches made: transformed or
+ * transposed weights. Evaluation runs them when weights change, so what they write keeps its place. */
+ink_status ink_lower_mark_constants(struct ink_launches *list);
+
 /* INK_ERROR_ARGUMENT if text names an op or algorithm that does not exist. */
 ink_status ink_check_algorithms(const char *text);
 

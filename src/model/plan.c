@@ -145,7 +145,7 @@ ink_status ink_plan_create(struct ink_device *device, const struct ink_model *mo
         .style = options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
         .batch = options->batch, .classes = options->classes, .probabilities = options->probabilities,
-        .algorithms = options->algorithms, .options = options->train, .parameter_offsets = plan->parameter_offsets,
+        .algorithms = options->algorithms, .choose = options->choose, .choose_user = options->choose_user, .options = options->train, .parameter_offsets = plan->parameter_offsets,
         .state_offsets = plan->state_offsets, .parameter_floats = plan->parameter_floats,
     };
     if (!status)
@@ -245,6 +245,14 @@ ink_status ink_plan_upload(struct ink_plan *plan, const struct ink_model *model)
     plan->bound[INK_SECTION_EVALUATE].constants_done = false;
     INK_TRY(transfer(plan, INK_PARAMETERS, model->trained, true));
     return transfer(plan, INK_STATE, model->state, true);
+}
+
+ink_status ink_plan_rewind(struct ink_plan *plan, const struct ink_model *model)
+{
+    for (int s = INK_MOMENT1; s <= INK_MOMENT2; s++)
+        if (plan->storage[s])
+            INK_TRY(ink_buffer_zero(plan->device, plan->storage[s], plan->parameter_floats * sizeof(float)));
+    return ink_plan_upload(plan, model);
 }
 
 ink_status ink_plan_download(struct ink_plan *plan, struct ink_model *model)

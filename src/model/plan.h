@@ -14,6 +14,8 @@ struct ink_plan_options {
     bool training;              /* both sections; else evaluation alone */
     bool probabilities;         /* evaluation writes INK_PROBABILITIES */
     const char *algorithms;     /* may be NULL */
+    ink_choose_function choose; /* as in struct ink_lowering; may be NULL */
+    void *choose_user;          /* must live while the plan is made */
     enum ink_style style;       /* AUTO: the device's */
     int vector_width;           /* 0: the device's */
     const struct ink_train_options *train; /* for training; defaults filled in */
@@ -32,6 +34,9 @@ ink_status ink_plan_bind(struct ink_plan *plan, enum ink_section section, enum i
 /* Sets a scalar for the next runs. */
 void ink_plan_set_int(struct ink_plan *plan, enum ink_scalar scalar, cl_int value);
 void ink_plan_set_float(struct ink_plan *plan, enum ink_scalar scalar, cl_float value);
+
+/* Makes a training plan as new: the model's weights, and an optimizer that has not done a step. */
+ink_status ink_plan_rewind(struct ink_plan *plan, const struct ink_model *model);
 
 /* Enqueues a section for n samples from start of the order on; does not wait. done (may be NULL): an event of the
  * last launch, to be released by the caller. */

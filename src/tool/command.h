@@ -16,7 +16,8 @@ struct settings {
     uint64_t epochs, batch, seed, limit, count;
     double learning_rate, momentum, weight_decay, label_smoothing, seconds;
     int optimizer; /* an ink_optimizer */
-    bool nesterov, force, json, wrong, plan, inference, first_step, help;
+    int tune;      /* 0 short, 1 full */
+    bool nesterov, force, json, wrong, plan, inference, first_step, full, no_tune, help;
     const char *model, *device, *data, *out, *algorithms;
     char **operands;
     int operand_count;
@@ -63,6 +64,6 @@ struct command {
 };
 
 extern const struct command bench_command, cache_command, devices_command, evaluate_command, predict_command, show_command,
-    summary_command, train_command;
+    summary_command, train_command, tune_command;
 
 #endif

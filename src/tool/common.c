@@ -136,7 +136,7 @@ bool session_evaluate(const struct settings *settings, struct session *session)
         complain("no memory for the probabilities of %s images", text_count(count).s);
         return false;
     }
-    struct ink_evaluate_options options = {.batch = (int)settings->batch, .algorithms = settings->algorithms};
+    struct ink_evaluate_options options = {.batch = (int)settings->batch, .algorithms = settings->algorithms, .tune = INK_TUNE_KNOWN};
     if (!ink_evaluate(session->model, session->device, session->test, &options, session->probabilities, &session->metrics))
         return true;
     complain_library(settings->operands[0]);

@@ -20,6 +20,7 @@ static const struct command *const commands[] = {
     &summary_command,
     &bench_command,
     &cache_command,
+    &tune_command,
     NULL,
 };
 

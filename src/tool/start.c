@@ -20,7 +20,7 @@
 enum { MOST_STARTS = 16 };
 extern char **environ;
 static const char done_line[] = "first step done";
-static const char *const cache_variables[] = {"XDG_CACHE_HOME", "POCL_CACHE_DIR", "CUDA_CACHE_PATH"};
+static const char *const cache_variables[] = {"XDG_CACHE_HOME", "INKLING_CACHE_DIR", "POCL_CACHE_DIR", "CUDA_CACHE_PATH"};
 
 static double now(void)
 {

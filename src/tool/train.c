@@ -144,6 +144,7 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
         .seed = settings->seed,
         .initialise = true,
         .algorithms = settings->algorithms,
+        .tune = settings->no_tune ? INK_TUNE_NONE : (ink_tune)(INK_TUNE_SHORT + settings->tune),
         .progress = on_progress,
         .user = &watch,
     };
@@ -225,6 +226,9 @@ static const struct option options[] = {
     {OPTION_TEXT, FIELD(algorithms), "algorithms", 0, "LIST", 0, 0, 0, 0, NULL,
      "op=name with commas, for example conv=im2col,dense=clblast (else chosen for the device)"},
     {OPTION_TEXT, FIELD(out), "out", 'o', "FILE", 0, 0, 0, 0, "inkling.safetensors", "where to save the model"},
+    {OPTION_CHOICE, FIELD(tune), "tune", 0, "short|full", 0, 0, 0, 0, "short",
+     "measure which algorithms are the fastest first: within 5 % of the time training takes, or all"},
+    {OPTION_FLAG, FIELD(no_tune), "no-tune", 0, NULL, 0, 0, 0, 0, NULL, "neither measure nor use what was measured before"},
     OPTION_OF_FORCE("replace FILE even if it is not a model"),
     OPTION_OF_HELP,
 };

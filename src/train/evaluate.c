@@ -3,6 +3,7 @@
 
 #include "data/dataset.h"
 #include "train/feed.h"
+#include "train/tune.h"
 
 enum { USUAL_BATCH = 128, LARGEST_BATCH = 1 << 20 };
 
@@ -18,6 +19,7 @@ ink_status ink_evaluate(ink_model *model, ink_device *device, const ink_dataset 
 {
     struct ink_plan *plan = NULL;
     struct ink_feed feed = {0};
+    struct ink_choices choices = {0};
     struct ink_metrics result;
     struct ink_plan_options how = {.batch = options && options->batch ? options->batch : USUAL_BATCH, .classes = dataset->classes,
                                    .probabilities = probabilities != NULL, .algorithms = options ? options->algorithms : NULL};
@@ -26,7 +28,12 @@ ink_status ink_evaluate(ink_model *model, ink_device *device, const ink_dataset 
     INK_TRY(ink_feed_check(model, dataset->shape));
     if ((size_t)how.batch > dataset->count)
         how.batch = (int)dataset->count;
-    ink_status status = ink_plan_create(device, model, &how, &plan);
+    bool tuned = options && options->tune;
+    ink_status status = tuned ? ink_tune_open(device, &choices) : INK_OK;
+    how.choose = tuned ? ink_choices_choose : NULL;
+    how.choose_user = &choices;
+    if (!status)
+        status = ink_plan_create(device, model, &how, &plan);
     if (!status)
         status = ink_feed_load(device, dataset, columns, &feed);
     if (!status)
@@ -37,6 +44,7 @@ ink_status ink_evaluate(ink_model *model, ink_device *device, const ink_dataset 
         status = ink_buffer_read(device, feed.probabilities, 0, probabilities, dataset->count * (size_t)columns * sizeof *probabilities);
     ink_plan_destroy(&plan);
     ink_feed_destroy(&feed);
+    ink_choices_free(&choices);
     if (!status && metrics)
         *metrics = result;
     return status;

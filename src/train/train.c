@@ -6,9 +6,11 @@
 #include "data/dataset.h"
 #include "train/feed.h"
 #include "train/train.h"
+#include "train/tune.h"
 #include "util/clock.h"
 
-enum { MOST_IN_FLIGHT = 64 };
+enum { MOST_IN_FLIGHT = 64, TIMED_STEPS = 4 };
+static const double tuning_share = 0.05, least_tuning = 1; /* of the time training takes; seconds */
 static const double window_seconds = 0.05; /* of work in flight */
 static const double show_seconds = 0.2;    /* between calls of the callback */
 
@@ -16,6 +18,7 @@ struct trainer {
     const struct ink_train_options *options;
     const ink_dataset *train, *test;
     struct ink_plan *plan;
+    struct ink_choices *choices;        /* NULL: guesses are taken */
     struct ink_feed feed, test_feed;
     struct ink_sums sums;
     uint64_t step;                      /* steps done since training began */
@@ -46,6 +49,7 @@ ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_
         {"epochs", options->epochs, 1, 1000000, false},
         {"batch", options->batch, 1, 1 << 20, false},
         {"optimizer", options->optimizer, INK_ADAM, INK_SGD, false},
+        {"tune", options->tune, INK_TUNE_NONE, INK_TUNE_FULL, false},
         {"learning_rate", options->learning_rate, 0, 1e3, false},
         {"momentum", options->momentum, 0, 1, true},
         {"beta1", options->beta1, 0, 1, true},
@@ -164,7 +168,8 @@ static ink_status run_epoch(struct trainer *t, ink_model *model, int epoch, stru
 static ink_status prepare(struct trainer *t, ink_model *model, ink_device *device)
 {
     struct ink_plan_options how = {.batch = t->options->batch, .classes = t->train->classes, .training = true,
-                                   .algorithms = t->options->algorithms, .train = t->options};
+                                   .algorithms = t->options->algorithms, .train = t->options,
+                                   .choose = t->choices ? ink_choices_choose : NULL, .choose_user = t->choices};
     if (t->test && t->test->classes > how.classes)
         how.classes = t->test->classes;
     INK_TRY(ink_plan_create(device, model, &how, &t->plan));
@@ -176,6 +181,69 @@ static ink_status prepare(struct trainer *t, ink_model *model, ink_device *devic
         return INK_OK;
     INK_TRY(ink_feed_load(device, t->test, 0, &t->test_feed));
     return ink_feed_bind(&t->test_feed, t->plan, INK_SECTION_EVALUATE);
+}
+
+static void close_plan(struct trainer *t)
+{
+    ink_plan_destroy(&t->plan);
+    ink_feed_destroy(&t->feed);
+    ink_feed_destroy(&t->test_feed);
+}
+
+/* Seconds that training is expected to take: some steps are timed, and undone. */
+static ink_status expect(struct trainer *t, const ink_model *model, double *seconds)
+{
+    size_t batch = (size_t)t->options->batch, steps = (t->feed.count + batch - 1) / batch;
+    double began = 0;
+    INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, 1));
+    for (int i = 0; i < 1 + TIMED_STEPS; i++) {
+        if (i == 1) { /* the driver finishes kernels at their first run */
+            INK_TRY(settle(t, 0));
+            began = ink_clock();
+        }
+        INK_TRY(enqueue_step(t, 0, (int)batch));
+    }
+    INK_TRY(settle(t, 0));
+    *seconds = (ink_clock() - began) / TIMED_STEPS * (double)steps * t->options->epochs;
+    t->step = 0;
+    return ink_plan_rewind(t->plan, model);
+}
+
+/* Asks the callback while tuning, where no step is done yet. */
+static bool go_on(void *user)
+{
+    struct trainer *t = user;
+    t->progress = (struct ink_progress){.epoch = 1, .epochs = t->options->epochs, .samples = t->feed.count, .has_test = t->test != NULL,
+                                        .steps = (t->feed.count + (size_t)t->options->batch - 1) / (size_t)t->options->batch};
+    if (t->options->progress && !t->options->progress(&t->progress, t->options->user))
+        t->stopped = true;
+    return !t->stopped;
+}
+
+/* Measures what is not known yet, within its share of the time that training takes, and makes the plan anew if that changed
+ * anything. */
+static ink_status tune(struct trainer *t, ink_model *model, ink_device *device)
+{
+    double seconds = 0;
+    bool changed = false;
+    if (t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->options->batch, t->choices))
+        return INK_OK;
+    if (t->options->tune == INK_TUNE_SHORT) {
+        INK_TRY(expect(t, model, &seconds));
+        seconds *= tuning_share;
+        ink_log(INK_LOG_INFO, "%.2g s may go into tuning%s", seconds, seconds < least_tuning ? ", which is too little" : "");
+        if (seconds < least_tuning)
+            return INK_OK;
+    }
+    ink_status status = ink_tune_for_training(model, device, t->options->batch, seconds, t->choices, go_on, t, &changed);
+    if (status == INK_ERROR_FILE) /* what cannot be kept is not chosen */
+        ink_log(INK_LOG_WARNING, "tuning ended early: %s", ink_last_error());
+    else if (status)
+        return status;
+    if (!changed)
+        return INK_OK;
+    close_plan(t);
+    return prepare(t, model, device);
 }
 
 ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
@@ -191,15 +259,22 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
         options.batch = (int)train->count;
     if (options.initialise)
         INK_TRY(ink_model_initialise(model, options.seed));
+    struct ink_choices choices = {0};
     struct trainer t = {.options = &options, .train = train, .test = test};
-    ink_status status = prepare(&t, model, device);
+    ink_status status = options.tune ? ink_tune_open(device, &choices) : INK_OK;
+    t.choices = options.tune ? &choices : NULL;
+    if (!status)
+        status = prepare(&t, model, device);
+    if (!status)
+        status = tune(&t, model, device);
+    if (!status && t.choices)
+        ink_tune_tell(model, device, options.batch, &choices);
     for (int epoch = 1; epoch <= options.epochs && !status && !t.stopped; epoch++)
         status = run_epoch(&t, model, epoch, &last);
     if (!status && t.stopped)
         status = ink_plan_download(t.plan, model);
-    ink_plan_destroy(&t.plan);
-    ink_feed_destroy(&t.feed);
-    ink_feed_destroy(&t.test_feed);
+    close_plan(&t);
+    ink_choices_free(&choices);
     if (!status && stopped)
         *stopped = t.stopped;
     if (!status && metrics)

@@ -50,6 +50,7 @@ void run_begin(void)
     char temporary[96];
     snprintf(temporary, sizeof temporary, "%s/temporary", folder);
     setenv("TMPDIR", temporary, 1);
+    setenv("INKLING_CACHE_DIR", temporary, 1);
     /* Where the tool is built to look for leaks it would find those of OpenCL drivers and of fontconfig, which cannot be
      * told apart from its own once they are unloaded. */
     setenv("ASAN_OPTIONS", "detect_leaks=0", 0);

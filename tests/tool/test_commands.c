@@ -211,7 +211,7 @@ START_TEST(a_signal_stops_and_saves)
     for (int i = 0; i < 2; i++) {
         struct run run;
         remove("s.safetensors");
-        run_tool_watched(&run, "train --limit 256 --epochs 100000 --out s.safetensors", RUN_PIPE, 0, "epoch 1/", cases[i].send);
+        run_tool_watched(&run, "train --limit 256 --epochs 100000 --no-tune --out s.safetensors", RUN_PIPE, 0, "epoch 1/", cases[i].send);
         ck_assert_msg(run.status == cases[i].status, "ended with %d:\n%.500s%s", run.status, run.out, run.err);
         ck_assert_ptr_nonnull(strstr(run.out, "\nstopped in epoch "));
         ck_assert_ptr_nonnull(strstr(run.out, "\nsaved s.safetensors\n"));
