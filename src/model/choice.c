@@ -69,7 +69,8 @@ static ink_status name_table(const struct ink_device *device, struct ink_choices
     for (const struct ink_source *source = ink_embedded_sources; source->name; source++) {
         char *text;
         INK_TRY(ink_source_load(source->name, &text)); /* which may lie in INKLING_CL_DIR */
-        ink_text_add(&all, "%s\n%s", source->name, text);
+        ink_text_add(&all, "%s\n", source->name);
+        ink_text_bytes(&all, text, strlen(text));
         free(text);
     }
     INK_TRY(ink_text_take(&all, &bytes, &size));
