@@ -96,6 +96,14 @@ ink_status ink_buffer_write(struct ink_device *device, cl_mem buffer, size_t off
                         "clEnqueueWriteBuffer", "copying to the device");
 }
 
+ink_status ink_buffer_write_begin(struct ink_device *device, cl_mem buffer, size_t offset, const void *data, size_t bytes)
+{
+    if (!bytes)
+        return INK_OK;
+    return ink_cl_check(device, clEnqueueWriteBuffer(device->queue, buffer, CL_FALSE, offset, bytes, data, 0, NULL, NULL),
+                        "clEnqueueWriteBuffer", "copying to the device");
+}
+
 ink_status ink_buffer_read(struct ink_device *device, cl_mem buffer, size_t offset, void *data, size_t bytes)
 {
     if (!bytes)

@@ -40,6 +40,9 @@ enum { INK_SLACK = 64 };
 /* Blocking transfers. */
 ink_status ink_buffer_write(struct ink_device *device, cl_mem buffer, size_t offset, const void *data, size_t bytes);
 ink_status ink_buffer_read(struct ink_device *device, cl_mem buffer, size_t offset, void *data, size_t bytes);
+
+/* Begins to copy to the device; the data must stay as it is until a blocking transfer or clFinish() that comes later. */
+ink_status ink_buffer_write_begin(struct ink_device *device, cl_mem buffer, size_t offset, const void *data, size_t bytes);
 ink_status ink_buffer_zero(struct ink_device *device, cl_mem buffer, size_t bytes);
 
 /* Builds a program, or takes it from the program cache; a failure carries device, options and log. */

@@ -90,15 +90,25 @@ void ink_predictor_destroy(ink_predictor **predictor)
     *predictor = NULL;
 }
 
-ink_status ink_predictor_run(ink_predictor *predictor, const uint8_t *images, size_t count, float *probabilities)
+/* One batch: three commands in a row, and a single wait at their end. */
+static ink_status predict_batch(ink_predictor *predictor, const uint8_t *images, size_t n, float *probabilities)
 {
     struct ink_feed *feed = &predictor->feed;
+    INK_TRY(ink_buffer_write_begin(feed->device, feed->images, 0, images, n * feed->sample_bytes));
+    INK_TRY(ink_plan_run(predictor->plan, INK_SECTION_EVALUATE, 0, (int)n, NULL));
+    return ink_buffer_read(feed->device, feed->probabilities, 0, probabilities, n * (size_t)predictor->classes * sizeof *probabilities);
+}
+
+ink_status ink_predictor_run(ink_predictor *predictor, const uint8_t *images, size_t count, float *probabilities)
+{
+    size_t sample_bytes = predictor->feed.sample_bytes, classes = (size_t)predictor->classes;
     for (size_t done = 0, n; done < count; done += n) {
         n = count - done < (size_t)predictor->batch ? count - done : (size_t)predictor->batch;
-        INK_TRY(ink_feed_write(feed, images + done * feed->sample_bytes, NULL, n));
-        INK_TRY(ink_plan_run(predictor->plan, INK_SECTION_EVALUATE, 0, (int)n, NULL));
-        INK_TRY(ink_buffer_read(feed->device, feed->probabilities, 0, probabilities + done * (size_t)predictor->classes,
-                                n * (size_t)predictor->classes * sizeof *probabilities));
+        ink_status status = predict_batch(predictor, images + done * sample_bytes, n, probabilities + done * classes);
+        if (status) {
+            clFinish(predictor->feed.device->queue); /* the images are the caller's again */
+            return status;
+        }
     }
     return INK_OK;
 }

@@ -28,6 +28,10 @@ ink_status ink_feed_create(struct ink_device *device, size_t count, size_t sampl
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers && !status; i++)
         if (buffers[i].bytes)
             status = ink_buffer_create(device, buffers[i].bytes, buffers[i].what, buffers[i].buffer);
+    const cl_uchar zero = 0;
+    if (!status && count)
+        status = ink_cl_check(device, clEnqueueFillBuffer(device->queue, feed.labels, &zero, 1, 0, count, 0, NULL, NULL), "clEnqueueFillBuffer",
+                              "labels");
     if (status)
         ink_feed_destroy(&feed);
     else
@@ -47,21 +51,13 @@ void ink_feed_destroy(struct ink_feed *feed)
     *feed = (struct ink_feed){0};
 }
 
-ink_status ink_feed_write(struct ink_feed *feed, const uint8_t *images, const uint8_t *labels, size_t n)
-{
-    INK_TRY(ink_buffer_write(feed->device, feed->images, 0, images, n * feed->sample_bytes));
-    if (labels)
-        return ink_buffer_write(feed->device, feed->labels, 0, labels, n);
-    const cl_uchar zero = 0;
-    return ink_cl_check(feed->device, clEnqueueFillBuffer(feed->device->queue, feed->labels, &zero, 1, 0, n, 0, NULL, NULL),
-                        "clEnqueueFillBuffer", "labels");
-}
-
 ink_status ink_feed_load(struct ink_device *device, const ink_dataset *dataset, int classes, struct ink_feed *out)
 {
     struct ink_feed feed = {0};
     INK_TRY(ink_feed_create(device, dataset->count, ink_shape_count(dataset->shape), classes, &feed));
-    ink_status status = ink_feed_write(&feed, dataset->images, dataset->labels, dataset->count);
+    ink_status status = ink_buffer_write(device, feed.images, 0, dataset->images, dataset->count * feed.sample_bytes);
+    if (!status)
+        status = ink_buffer_write(device, feed.labels, 0, dataset->labels, dataset->count);
     if (!status)
         status = ink_feed_order(&feed, false, 0, 0);
     if (status)

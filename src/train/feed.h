@@ -15,12 +15,9 @@ struct ink_feed {
     int32_t *host_predictions;
 };
 
-/* Buffers for count samples of sample_bytes. classes: columns of probabilities kept for each, 0 for none. */
+/* Buffers for count samples of sample_bytes, their labels all 0. classes: columns of probabilities kept for each, 0 for none. */
 ink_status ink_feed_create(struct ink_device *device, size_t count, size_t sample_bytes, int classes, struct ink_feed *feed);
 void ink_feed_destroy(struct ink_feed *feed);
-
-/* Copies n samples to the places from 0 on. labels may be NULL: all 0. */
-ink_status ink_feed_write(struct ink_feed *feed, const uint8_t *images, const uint8_t *labels, size_t n);
 
 /* A feed of a whole data set, in file order. */
 ink_status ink_feed_load(struct ink_device *device, const ink_dataset *dataset, int classes, struct ink_feed *feed);
