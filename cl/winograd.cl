@@ -20,7 +20,7 @@
  *
  *   M, R, N           the tile, the filter, and the tile of the source
  *   IH, IW, SRC_C     the source image; SRC_CP its channels in whole vectors     PAD_H, PAD_W  rows and columns before it
- *   OH, OW, DST_C     the result; DST_CP its channels in whole blocks of Q vectors
+ *   OH, OW, DST_C     the result; DST_CP its channels in whole blocks of Q vectors; backward_weights has DST_BLOCKS times as many
  *   COVER_H, COVER_W  rows and columns of the result that tiles cover; past them the result is 0 (backward_data)
  *   TILES_H, TILES_W  tiles of a sample            SAMPLES, BAND  see above      T  tiles of a work-item
  *   ROWS, Q           register tile of the products: ROWS * Q + Q + 1 registers
@@ -31,6 +31,9 @@
  *   EDGES             a tile can reach outside the source
  *   INPUT, OUTPUT, FILTER, INPUT_BACK, OUTPUT_BACK, FILTER_BACK   f(O, D): O(i) = sum of coefficients * D(k), in one
  *                     dimension; generated from the points: B', A', G, B, A, G'
+ *
+ * Coefficients C(number, value) are constants where a kernel has nothing else to do. Where it has products too, they lie in
+ * local memory behind v: compilers keep constants in registers for the whole kernel, and then have too few for the products.
  */
 #define PLACES (N * N)
 #define PANEL (Q * VW)
@@ -39,6 +42,16 @@
 #define LOADS(p) (*(__local const floatv *)(p))
 #define STORES(v, p) (*(__local floatv *)(p) = (v))
 #define BANDS ((TILES_H + BAND - 1) / BAND)
+
+#if defined(KERNEL_weights) || defined(KERNEL_gradients)
+#define C(number, value) (value)
+#else
+#define C(number, value) v[PLACES * V_AT + (number)]
+#define LOCAL_MEMORY                                                                       \
+    __local float v[PLACES * V_AT + COEFFICIENTS] __attribute__((aligned(64)));            \
+    __local float m[PLACES * M_AT] __attribute__((aligned(64)));                           \
+    LAY_OUT(v + PLACES * V_AT)
+#endif
 
 #ifdef KERNEL_weights
 /* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; BACK: [tap][DST_C][k]; TURNED: taps from last to first. Work-item (vector, k), so that
@@ -162,10 +175,10 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
                            , DX_ARGUMENTS, int n)
 #endif
 {
-    __local float v[PLACES * V_AT] __attribute__((aligned(64))), m[PLACES * M_AT] __attribute__((aligned(64)));
 #if IMAGE_PIXELS > 0
     __local float image[IMAGE_PIXELS * LINE] __attribute__((aligned(64)));
 #endif
+    LOCAL_MEMORY
 #define WINDOWED (RAGGED || UNPOOLS)
 #define SOURCE_LINE (WINDOWED ? LINE : SRC_CP)
     int band = get_global_id(0), first = get_global_id(1) * SAMPLES, samples = min(SAMPLES, n - first);
@@ -375,9 +388,10 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #endif
 
 #ifdef KERNEL_backward_weights
-/* partial[chunk][at][k][DST_CP] = sum over the chunk's tiles of (B' x B)[at][k] * (A dy A')[at][c], and behind all places the
- * sums of dy: at the point 1 a row of A is all ones, so its sum over tiles is that of dy. Work-item: chunk of CHUNK bands of
- * BAND rows of tiles (or CHUNK groups of SAMPLES samples). Here the source is x, and the result's place is dy's. */
+/* partial[chunk][block][at][k][DST_CP] = sum over the chunk's tiles of (B' x B)[at][k] * (A dy A')[at][c], and behind all places
+ * the sums of dy: at the point 1 a row of A is all ones, so its sum over tiles is that of dy. Work-item: block of DST_CP channels
+ * of dy, whose sums stay in its cache, and chunk of CHUNK bands of BAND rows of tiles (or CHUNK groups of SAMPLES samples). Here
+ * the source is x, and the result's place is dy's. */
 #define SOURCE_LINE (EDGES ? LINE : SRC_CP)
 #define GRADIENT_WINDOWED (POOLED || OH % M != 0 || OW % M != 0)
 #define GRADIENT_LINE (GRADIENT_WINDOWED ? LINE : DST_CP)
@@ -387,12 +401,13 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 #endif
                               out_t partial, int n)
 {
-    __local float v[PLACES * V_AT] __attribute__((aligned(64))), m[PLACES * M_AT] __attribute__((aligned(64)));
 #if IMAGE_PIXELS > 0
     __local float image[IMAGE_PIXELS * LINE] __attribute__((aligned(64)));
 #endif
-    int chunk = get_global_id(0), end = min((chunk + 1) * CHUNK, (n + SAMPLES - 1) / SAMPLES * BANDS);
-    __global float *sums = partial + (long)chunk * (PLACES * SRC_C + 1) * DST_CP, *bias_sums = sums + PLACES * SRC_C * DST_CP;
+    LOCAL_MEMORY
+    int c0 = get_global_id(0) * DST_CP, c_end = min(c0 + DST_CP, DST_C);
+    int chunk = get_global_id(1), end = min((chunk + 1) * CHUNK, (n + SAMPLES - 1) / SAMPLES * BANDS);
+    __global float *sums = partial + ((long)chunk * DST_BLOCKS + get_global_id(0)) * ((PLACES * SRC_C + 1) * DST_CP), *bias_sums = sums + PLACES * SRC_C * DST_CP;
     NO_UNROLL for (int step = chunk * CHUNK; step < end; step++) {
         int first = step / BANDS * SAMPLES, samples = min(SAMPLES, n - first), again = step > chunk * CHUNK;
         int top = step % BANDS * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
@@ -429,7 +444,7 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
             }
 
         NO_UNROLL for (int s = 0; s < samples; s++)
-            NO_UNROLL for (int line = 0; line < DST_C; line += GRADIENT_LINE) {
+            NO_UNROLL for (int line = c0; line < c_end; line += GRADIENT_LINE) {
 #if POOLED
                 long pooled = (long)(first + s) * (OH / POOL_H * (OW / POOL_W) * DST_C);
                 UNPOOLED_WINDOW(dy + pooled, places + pooled, DST_C, line, OH / POOL_H, OW / POOL_W, top * M, 0, (bottom - top) * M, TILES_W * M)
@@ -439,7 +454,7 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
                 WINDOW(gradient, DST_C, line, OH, OW, top * M, 0, (bottom - top) * M, TILES_W * M)
 #endif
 #endif
-                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, line, GRADIENT_LINE, DST_C) {
+                NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, line, GRADIENT_LINE, c_end) {
                     int h = t / TILES_W * M, w = t % TILES_W * M;
                     floatv mid[N][M], out[N];
 #if GRADIENT_WINDOWED
@@ -450,7 +465,7 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 #define MID(i) mid[i][j]
                     NO_UNROLL for (int j = 0; j < M; j++)
                         OUTPUT_BACK(MID, PIXEL)
-                    __local float *to = m + (s * (bottom - top) * TILES_W + t) * DST_CP + c;
+                    __local float *to = m + (s * (bottom - top) * TILES_W + t) * DST_CP + c - c0;
                     NO_UNROLL for (int r = 0; r < N; r++) {
                         OUTPUT_BACK(OUT_ROW, IN_ROW)
                         UNROLL for (int i = 0; i < N; i++)
@@ -495,7 +510,7 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
                 }
             }
 #if BIAS
-        NO_UNROLL for (int c = 0; c < DST_C; c += VW) {
+        NO_UNROLL for (int c = 0; c < c_end - c0; c += VW) {
             floatv sum = again ? LOAD(bias_sums + c) : SPLAT(0.0f);
             NO_UNROLL for (int t = 0; t < tiles; t++)
                 sum += LOADS(m + (ONE * N + ONE) * M_AT + t * DST_CP + c);
@@ -516,7 +531,8 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 {
     int k = get_global_id(1), c = get_global_id(0) * VW, more = DST_C - c;
     int chunks = ((n + SAMPLES - 1) / SAMPLES * BANDS + CHUNK - 1) / CHUNK;
-    __global const float *from = partial + k * DST_CP + c;
+    long part = (PLACES * SRC_C + 1) * DST_CP, next_chunk = part * DST_BLOCKS; /* of a block; of all */
+    __global const float *from = partial + c / DST_CP * part + k * DST_CP + c % DST_CP;
     floatv mid[R][N], out[R], column[N];
 #define PLACE(i) column[i]
 #define MID(i) mid[i][j]
@@ -526,7 +542,7 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
         UNROLL for (int i = 0; i < N; i++)
             column[i] = LOAD(from + (long)(i * N + j) * (SRC_C * DST_CP));
         NO_UNROLL for (int chunk = 1; chunk < chunks; chunk++) {
-            __global const float *next = from + (long)chunk * (PLACES * SRC_C + 1) * DST_CP;
+            __global const float *next = from + chunk * next_chunk;
             UNROLL for (int i = 0; i < N; i++)
                 column[i] += LOAD(next + (long)(i * N + j) * (SRC_C * DST_CP));
         }
@@ -544,9 +560,9 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
     }
 #if BIAS
     if (k == 0) {
-        floatv sum = LOAD(partial + (long)PLACES * SRC_C * DST_CP + c);
+        floatv sum = LOAD(from + PLACES * SRC_C * DST_CP);
         NO_UNROLL for (int chunk = 1; chunk < chunks; chunk++)
-            sum += LOAD(partial + (long)chunk * (PLACES * SRC_C + 1) * DST_CP + (long)PLACES * SRC_C * DST_CP + c);
+            sum += LOAD(from + chunk * next_chunk + PLACES * SRC_C * DST_CP);
         STORE_FIRST(sum, gradients + (long)R * R * SRC_C * DST_C + c, more)
     }
 #endif
@@ -556,6 +572,8 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 #undef OUT_ROW
 }
 #endif
+#undef C
+#undef LOCAL_MEMORY
 #undef PLACES
 #undef PANEL
 #undef BLOCKS

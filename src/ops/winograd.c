@@ -8,8 +8,10 @@
 /* Beside the largest tile, what a core does in a cycle, by which tiles are compared with each other and with direct sums. */
 enum {
     STREAM_BYTES = 8, /* of transformed weights, from the last-level cache */
+    NEAR_BYTES = 24,  /* of sums that stay in the second-level cache */
     SHARES = 16,      /* work-groups at least, where the batch gives as many; not the device's cores, as bits depend on it */
     LINE = 16,        /* floats of a pixel in the image in local memory, as in the kernels */
+    COEFFICIENTS_MOST = 256, /* floats that transforms keep in local memory; measured far below */
     BALANCED = 8,     /* work-groups in a multiple of this leave no core idle at the end */
 };
 static const double transform_vectors = 1.3;    /* transforms: vector operations, with their loads and stores */
@@ -30,7 +32,9 @@ struct cut {
     struct ink_winograd winograd;
     int tiles_height, tiles_width;
     int samples, band, tiles;      /* of a work-item: samples, or rows of tiles of one sample; tiles */
-    int source_channels, result_channels; /* padded */
+    int source_channels, result_channels; /* padded; the latter of a work-item */
+    int blocks;                    /* of result channels, each with work-items of its own (backward_weights); else 1 */
+    int chunks;                    /* of the batch, at most, whose sums are kept apart (backward_weights) */
     int v_at, m_at, image_pixels;
     struct ink_tile tile;
     size_t local_bytes;
@@ -88,33 +92,39 @@ static void measure(const struct ink_call *call, const struct images *images, st
 {
     const struct ink_winograd *w = &cut->winograd;
     int width = call->vector_width, places = w->n * w->n;
-    int vectors = (images->result.channels + width - 1) / width;
+    int vectors = ((images->result.channels + width - 1) / width + cut->blocks - 1) / cut->blocks;
     bool weights = call->pass == INK_BACKWARD_WEIGHTS;
     cut->tiles = cut->samples * cut->band * cut->tiles_width;
     ink_pick_tile(call, weights ? images->source.channels : cut->tiles, vectors, &cut->tile);
     cut->source_channels = round_up(images->source.channels, width);
-    cut->result_channels = round_up(images->result.channels, width * cut->tile.q);
+    cut->result_channels = round_up(vectors * width, width * cut->tile.q);
     cut->v_at = cut->tiles * cut->source_channels + 16;
     cut->m_at = cut->tiles * cut->result_channels + 16;
     cut->image_pixels = image_pixels(call, images, cut);
-    cut->local_bytes = ((size_t)places * (size_t)(cut->v_at + cut->m_at) + (size_t)(cut->image_pixels * LINE)) * sizeof(float);
+    cut->local_bytes = ((size_t)places * (size_t)(cut->v_at + cut->m_at) + (size_t)(cut->image_pixels * LINE) + COEFFICIENTS_MOST) * sizeof(float);
 
     struct ink_winograd_work work = ink_winograd_work(w);
     int groups = (call->batch + cut->samples - 1) / cut->samples * ((cut->tiles_height + cut->band - 1) / cut->band);
-    int all = call->batch * cut->tiles_height * cut->tiles_width;
+    int all = call->batch * cut->tiles_height * cut->tiles_width, channels = cut->result_channels * cut->blocks;
     double in = cut->transposed ? (double)(w->m + w->n) * work.output_back : 2.0 * w->n * work.input;
     double out = cut->transposed ? 2.0 * w->n * work.input_back : (double)(w->n + w->m) * (weights ? work.output_back : work.output);
-    double transforms = all * (in * cut->source_channels + out * cut->result_channels) / width / transform_vectors;
-    double products = (double)all * places * images->source.channels * cut->result_channels / width / product_vectors;
-    /* transformed weights are read by each group, and their gradients read and written */
-    double stream = (double)groups * places * images->source.channels * cut->result_channels * sizeof(float) * (weights ? 2 : 1) / STREAM_BYTES;
+    double transforms = all * (in * cut->source_channels * cut->blocks + out * channels) / width / transform_vectors;
+    double products = (double)all * places * images->source.channels * channels / width / product_vectors;
+    /* transformed weights are read by each group */
+    double floats = (double)places * images->source.channels, stream = groups * floats * channels * sizeof(float) / STREAM_BYTES;
+    if (weights) { /* their gradients are read and written, and at the end added up over chunks */
+        double sums = floats * cut->result_channels * sizeof(float);
+        bool near = sums + (double)cut->local_bytes <= (double)call->device->info.local_bytes;
+        stream = 2.0 * groups * floats * channels * sizeof(float) / (near ? NEAR_BYTES : STREAM_BYTES);
+        transforms += 2.0 * cut->chunks * floats * channels * sizeof(float) / STREAM_BYTES;
+    }
     cut->cycles = (transforms + (products > stream ? products : stream)) * round_up(groups, BALANCED) / groups;
 }
 
 /* The best samples and band for a tile that fit into bytes of local memory; false if none does. */
 static bool cut_batch(const struct ink_call *call, const struct images *images, size_t bytes, struct cut *cut)
 {
-    int most = (call->batch + SHARES - 1) / SHARES;
+    int shares = call->pass == INK_BACKWARD_WEIGHTS ? cut->chunks : SHARES, most = (call->batch + shares - 1) / shares;
     struct cut best = {0};
     for (int samples = 1; samples <= most && samples <= 64; samples++) {
         struct cut next = *cut;
@@ -144,6 +154,26 @@ static bool cut_batch(const struct ink_call *call, const struct images *images, 
     return best.samples > 0;
 }
 
+/* The same, with the best number of blocks of result channels: more of them transform the source again and again, but keep
+ * the sums that a work-item adds to in its cache. */
+static bool cut_blocks(const struct ink_call *call, const struct images *images, size_t bytes, struct cut *cut)
+{
+    int lines = (images->result.channels + LINE - 1) / LINE, most = call->pass == INK_BACKWARD_WEIGHTS ? lines : 1;
+    struct cut best = {0};
+    for (int blocks = 1; blocks <= most; blocks++) {
+        struct cut next = *cut;
+        if (lines % blocks)
+            continue;
+        next.blocks = blocks;
+        next.chunks = blocks < BALANCED / 2 ? BALANCED / blocks : 2;
+        if (cut_batch(call, images, bytes, &next) && (!best.blocks || next.cycles < best.cycles))
+            best = next;
+    }
+    if (best.blocks)
+        *cut = best;
+    return best.blocks > 0;
+}
+
 /* The cut of a variant; false if there is none. Variants are the tiles that fit, the fastest by prediction first. */
 static bool pick_cut(const struct ink_call *call, int variant, struct cut *out)
 {
@@ -156,7 +186,7 @@ static bool pick_cut(const struct ink_call *call, int variant, struct cut *out)
         for (int m = 2; m + r - 1 <= INK_WINOGRAD_LARGEST; m++) {
             struct cut cut = {.transposed = transposed, .tiles_height = (height + m - 1) / m, .tiles_width = (width + m - 1) / m};
             ink_winograd_matrices(m, r, &cut.winograd);
-            if (!cut_batch(call, &images, bytes, &cut))
+            if (!cut_blocks(call, &images, bytes, &cut))
                 continue;
             int at = count++;
             for (; at > 0 && cuts[at - 1].cycles > cut.cycles; at--)
@@ -203,7 +233,7 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
         {"M", cut->winograd.m}, {"R", cut->winograd.r}, {"N", cut->winograd.n}, {"ONE", cut->winograd.one},
         {"IH", images->source.height}, {"IW", images->source.width}, {"SRC_C", images->source.channels}, {"SRC_CP", cut->source_channels},
         {"PAD_H", images->pad_height}, {"PAD_W", images->pad_width}, {"OH", images->result.height}, {"OW", images->result.width},
-        {"DST_C", images->result.channels}, {"DST_CP", cut->result_channels}, {"COVER_H", images->cover_height},
+        {"DST_C", images->result.channels}, {"DST_CP", cut->result_channels}, {"DST_BLOCKS", cut->blocks}, {"COVER_H", images->cover_height},
         {"COVER_W", images->cover_width}, {"TILES_H", cut->tiles_height}, {"TILES_W", cut->tiles_width}, {"SAMPLES", cut->samples},
         {"BAND", cut->band}, {"T", cut->tiles}, {"ROWS", cut->tile.rows}, {"Q", cut->tile.q}, {"V_AT", cut->v_at}, {"M_AT", cut->m_at},
         {"POOL_H", images->pool.height}, {"POOL_W", images->pool.width}, {"IMAGE_PIXELS", cut->image_pixels}, {"IMAGE_W", image_side(cut, cut->tiles_width)},
@@ -297,9 +327,9 @@ void ink_winograd_backward_weights(struct ink_launches *list, const struct ink_c
         return;
     /* chunks enough for many cores, from a partition of the batch that depends on nothing but the shapes */
     int bands = (cut.tiles_height + cut.band - 1) / cut.band, steps = (call->batch + cut.samples - 1) / cut.samples * bands;
-    int chunk = (steps + BALANCED - 1) / BALANCED, chunks = (steps + chunk - 1) / chunk;
+    int chunk = (steps + cut.chunks - 1) / cut.chunks, chunks = (steps + chunk - 1) / chunk;
     size_t places = (size_t)(cut.winograd.n * cut.winograd.n);
-    size_t floats = (places * (size_t)images.source.channels + 1) * (size_t)cut.result_channels;
+    size_t floats = (places * (size_t)images.source.channels + 1) * (size_t)(cut.result_channels * cut.blocks);
     ink_value partial = ink_value_create(list, "partial gradients", 0, (size_t)chunks * floats * sizeof(float));
     struct ink_launch *launch = emit(list, call, &images, &cut, "backward_weights", "backward_weights");
     ink_define_int(list, launch, "CHUNK", chunk);
@@ -309,7 +339,8 @@ void ink_winograd_backward_weights(struct ink_launches *list, const struct ink_c
         ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
     ink_arg_value(list, launch, INK_ARG_WRITE, partial);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_samples(launch, 0, (size_t)bands, (size_t)(chunk * cut.samples), 1);
+    ink_range_fixed(launch, 0, (size_t)cut.blocks, 1, 1);
+    ink_range_samples(launch, 1, (size_t)bands, (size_t)(chunk * cut.samples), 1);
     launch->sample_flops = ink_conv_flops(call->node);
 
     launch = emit(list, call, &images, &cut, "gradients", "gradients of weights");

@@ -24,7 +24,8 @@ double ink_winograd_error(const struct ink_winograd *winograd);
 /* m and r at least 2, m + r - 1 at most INK_WINOGRAD_LARGEST. */
 void ink_winograd_matrices(int m, int r, struct ink_winograd *winograd);
 
-/* The macros INPUT, OUTPUT, FILTER, INPUT_BACK, OUTPUT_BACK and FILTER_BACK of cl/winograd.cl. *text: free(). */
+/* The macros INPUT, OUTPUT, FILTER, INPUT_BACK, OUTPUT_BACK and FILTER_BACK of cl/winograd.cl, in which a coefficient is
+ * C(its number, its value); and COEFFICIENTS, how many there are, and LAY_OUT(to), which stores them. *text: free(). */
 ink_status ink_winograd_text(const struct ink_winograd *winograd, char **text);
 
 /* Additions and multiplications of one application of each matrix as ink_winograd_text() writes it. */

@@ -105,8 +105,26 @@ static int terms(const struct row *row)
     return count;
 }
 
+/* Where transforms are written to, and the coefficients that stand in them. */
+struct writer {
+    struct ink_text *text;
+    float coefficients[6 * L * 2 * L];
+    int count;
+};
+
+/* The number of a coefficient among those written so far. */
+static int number(struct writer *to, double coefficient)
+{
+    int i = 0;
+    while (i < to->count && to->coefficients[i] != (float)coefficient)
+        i++;
+    if (i == to->count)
+        to->coefficients[to->count++] = (float)coefficient;
+    return i;
+}
+
 /* Symbols 0 .. L - 1 are the inputs, or the sums of pairs; L .. 2 L - 1 the differences of pairs. */
-static void write_sum(struct ink_text *text, const struct row *row)
+static void write_sum(struct writer *to, const struct row *row)
 {
     char sum[2048] = "";
     for (int pass = 0; pass < 2; pass++) /* whole terms come last, as they need no multiplication */
@@ -118,13 +136,13 @@ static void write_sum(struct ink_text *text, const struct row *row)
                 continue;
             strcpy(before, sum);
             if (!*before)
-                snprintf(sum, sizeof sum, c == 1 ? "s%d" : c == -1 ? "(-s%d)" : "(s%d * %af)", i, c);
+                whole ? snprintf(sum, sizeof sum, c == 1 ? "s%d" : "(-s%d)", i) : snprintf(sum, sizeof sum, "(s%d * C(%d, %af))", i, number(to, c), c);
             else if (whole)
                 snprintf(sum, sizeof sum, "(%.1900s %c s%d)", before, c > 0 ? '+' : '-', i);
             else
-                snprintf(sum, sizeof sum, "fma(SPLAT(%af), s%d, %.1900s)", c, i, before);
+                snprintf(sum, sizeof sum, "fma(SPLAT(C(%d, %af)), s%d, %.1900s)", number(to, c), c, i, before);
         }
-    ink_text_add(text, "%s", *sum ? sum : "SPLAT(0.0f)");
+    ink_text_add(to->text, "%s", *sum ? sum : "SPLAT(0.0f)");
 }
 
 /* True if two columns agree but for signs, and both signs occur: with the sum and the difference of their inputs each row
@@ -142,15 +160,13 @@ static bool pair_columns(const double *matrix, int rows, int columns, int a, int
     return same && opposite && same + opposite > 2;
 }
 
-/* #define name(O, D) { O(i) = ...; } for a matrix; gives its operations. text may be NULL. */
-static int write_transform(struct ink_text *text, const char *name, const double *matrix, int rows, int columns)
+/* #define name(O, D) { O(i) = ...; } for a matrix; gives its operations. */
+static int write_transform(struct writer *to, const char *name, const double *matrix, int rows, int columns)
 {
-    struct ink_text none = {.status = INK_ERROR_ARGUMENT}; /* takes nothing in */
-    struct ink_text *to = text ? text : &none;
     struct row row[L] = {0};
     bool paired[L] = {false}, done[L] = {false};
     int work = 0;
-    ink_text_add(to, "#undef %s\n#define %s(O, D) {", name, name);
+    ink_text_add(to->text, "#undef %s\n#define %s(O, D) {", name, name);
     for (int a = 0; a < columns; a++) {
         int b = a + 1;
         if (paired[a])
@@ -159,14 +175,14 @@ static int write_transform(struct ink_text *text, const char *name, const double
             b++;
         if (b < columns) {
             paired[a] = paired[b] = true;
-            ink_text_add(to, " floatv a%d = D(%d), a%d = D(%d), s%d = a%d + a%d, s%d = a%d - a%d;", a, a, b, b, a, a, b, L + a, a, b);
+            ink_text_add(to->text, " floatv a%d = D(%d), a%d = D(%d), s%d = a%d + a%d, s%d = a%d - a%d;", a, a, b, b, a, a, b, L + a, a, b);
             work += 2;
             for (int k = 0; k < rows; k++) {
                 double x = matrix[k * columns + a];
                 row[k].of[x == matrix[k * columns + b] ? a : L + a] = x;
             }
         } else {
-            ink_text_add(to, " floatv s%d = D(%d);", a, a);
+            ink_text_add(to->text, " floatv s%d = D(%d);", a, a);
             for (int k = 0; k < rows; k++)
                 row[k].of[a] = matrix[k * columns + a];
         }
@@ -192,22 +208,22 @@ static int write_transform(struct ink_text *text, const char *name, const double
                 even.of[s] = (row[i].of[s] + row[best].of[s]) / 2;
                 odd.of[s] = (row[i].of[s] - row[best].of[s]) / 2;
             }
-            ink_text_add(to, " floatv e%d = ", i);
+            ink_text_add(to->text, " floatv e%d = ", i);
             write_sum(to, &even);
-            ink_text_add(to, ", o%d = ", i);
+            ink_text_add(to->text, ", o%d = ", i);
             write_sum(to, &odd);
-            ink_text_add(to, "; O(%d) = e%d + o%d; O(%d) = e%d - o%d;", i, i, i, best, i, i);
+            ink_text_add(to->text, "; O(%d) = e%d + o%d; O(%d) = e%d - o%d;", i, i, i, best, i, i);
             work += terms(&even) + terms(&odd) + 2;
             done[best] = true;
         } else if (!done[i]) {
-            ink_text_add(to, " O(%d) = ", i);
+            ink_text_add(to->text, " O(%d) = ", i);
             write_sum(to, &row[i]);
-            ink_text_add(to, ";");
+            ink_text_add(to->text, ";");
             work += terms(&row[i]);
         }
         done[i] = true;
     }
-    ink_text_add(to, " }\n");
+    ink_text_add(to->text, " }\n");
     return work;
 }
 
@@ -218,27 +234,37 @@ static void transpose(const double *matrix, int rows, int columns, double *out)
             out[j * rows + i] = matrix[i * columns + j];
 }
 
-static struct ink_winograd_work write_all(const struct ink_winograd *w, struct ink_text *text)
+static struct ink_winograd_work write_all(const struct ink_winograd *w, struct writer *to)
 {
     double input_back[L * L], output_back[L * L], filter_back[L * L];
     transpose(w->input, w->n, w->n, input_back);
     transpose(w->output, w->m, w->n, output_back);
     transpose(w->filter, w->n, w->r, filter_back);
     struct ink_winograd_work work;
-    work.input = write_transform(text, "INPUT", w->input, w->n, w->n);
-    work.filter = write_transform(text, "FILTER", w->filter, w->n, w->r);
-    work.output = write_transform(text, "OUTPUT", w->output, w->m, w->n);
-    work.input_back = write_transform(text, "INPUT_BACK", input_back, w->n, w->n);
-    work.output_back = write_transform(text, "OUTPUT_BACK", output_back, w->n, w->m);
-    work.filter_back = write_transform(text, "FILTER_BACK", filter_back, w->r, w->n);
+    work.input = write_transform(to, "INPUT", w->input, w->n, w->n);
+    work.filter = write_transform(to, "FILTER", w->filter, w->n, w->r);
+    work.output = write_transform(to, "OUTPUT", w->output, w->m, w->n);
+    work.input_back = write_transform(to, "INPUT_BACK", input_back, w->n, w->n);
+    work.output_back = write_transform(to, "OUTPUT_BACK", output_back, w->n, w->m);
+    work.filter_back = write_transform(to, "FILTER_BACK", filter_back, w->r, w->n);
+    ink_text_add(to->text, "#undef COEFFICIENTS\n#define COEFFICIENTS %d\n#undef LAY_OUT\n#define LAY_OUT(to) {", to->count);
+    for (int i = 0; i < to->count; i++)
+        ink_text_add(to->text, " (to)[%d] = %af;", i, (double)to->coefficients[i]);
+    ink_text_add(to->text, " }\n");
     return work;
 }
 
 ink_status ink_winograd_text(const struct ink_winograd *winograd, char **out)
 {
     struct ink_text text = {0};
-    write_all(winograd, &text);
+    struct writer to = {.text = &text};
+    write_all(winograd, &to);
     return ink_text_take(&text, out, NULL);
 }
 
-struct ink_winograd_work ink_winograd_work(const struct ink_winograd *winograd) { return write_all(winograd, NULL); }
+struct ink_winograd_work ink_winograd_work(const struct ink_winograd *winograd)
+{
+    struct ink_text none = {.status = INK_ERROR_ARGUMENT}; /* takes nothing in */
+    struct writer to = {.text = &none};
+    return write_all(winograd, &to);
+}
