@@ -299,12 +299,11 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
  * for the bias. w counts (kh, kw, channel of the group). A work-item (filter block of a group, run, chunk of SAMPLES
  * samples) does a run of weights that are neighbours in x too, in tiles of T:
  *
- *              Q * VW filters              RUN   weights of a run: all of them (ALL: few channels), a filter row's
+ *              Q * VW filters              RUN   weights of a run: ALL filter rows (few channels), a filter row
  *           +---------------+                    (MERGE: no edges, no dilation, one group), or a tap's channels
- *                                          BLOCK samples that all tiles of a run take before the next, so that they stay in cache
- *      T    | acc[T][Q]     | += x[t]      RUNS  how many there are
- *  weights  |               |    * dy[.]   T * Q + Q + 1 registers (ALL with a bias: 2 Q + 1)
- *           +---------------+
+ *      T    | acc[T][Q]     | += x[t]      BLOCK samples that all tiles of a run take before the next, so that they stay in
+ *  weights  |               |    * dy[.]         cache
+ *           +---------------+              T * Q + Q + 1 registers (ALL: 2 Q + 1, for the bias)
  */
 #define TAIL (DST_G % VW)
 #define BLOCKS ((DST_G + Q * VW - 1) / (Q * VW))
@@ -319,24 +318,30 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
 /* The pixel of tap t (of ALL's run) relative to the first tap's, in floats of x. */
 #define TAP(t) (((t) / (KW * SRC_G) * DILATION_H * IW + (t) / SRC_G % KW * DILATION_W) * SRC_C + (t) % SRC_G)
 
-/* The gradient at column ow of d_row, Q vectors. With pooling d_row and place_row are the windows' and pool_row is the
- * row's place in them. */
+/* The gradients of POOL_W columns from ow on, Q vectors each: FIND_D finds those of d_row, and TAKE_D takes that of
+ * column ow + i. With pooling d_row and place_row are the windows' and pool_row is the row's place in them. */
 #if POOLED
-#define LOAD_D(d, ow)                                                                                   \
-    UNROLL for (int q = 0; q < Q; q++) {                                                                \
-        int at_ = (ow) / POOL_W * DST_C + q * VW;                                                       \
-        intv wins_ = WIDE(CAT(vload, VW)(0, place_row + at_)) == pool_row + (ow) % POOL_W;              \
-        d[q] = select(SPLAT(0.0f), LOAD(d_row + at_), wins_);                                           \
+#define FIND_D(ow)                                                           \
+    floatv all_d[Q];                                                         \
+    intv where_d[Q];                                                         \
+    UNROLL for (int q = 0; q < Q; q++) {                                     \
+        int at_ = (ow) / POOL_W * DST_C + q * VW;                            \
+        all_d[q] = LOAD(d_row + at_);                                        \
+        where_d[q] = WIDE(CAT(vload, VW)(0, place_row + at_)) - pool_row;    \
     }
+#define TAKE_D(d, ow, i)                                                     \
+    UNROLL for (int q = 0; q < Q; q++)                                       \
+        d[q] = select(SPLAT(0.0f), all_d[q], where_d[q] == (i));
 #define FIND_ROW(s, oh)                                                                                 \
     long row_at = ((long)(s) * (OH / POOL_H) + (oh) / POOL_H) * (OW / POOL_W * DST_C);                  \
     __global const float *d_row = dy + row_at;                                                          \
     __global const uchar *place_row = place + row_at;                                                   \
     int pool_row = (oh) % POOL_H * POOL_W;
 #else
-#define LOAD_D(d, ow)                  \
+#define FIND_D(ow)
+#define TAKE_D(d, ow, i)               \
     UNROLL for (int q = 0; q < Q; q++) \
-        d[q] = LOAD(d_row + (ow) * DST_C + q * VW);
+        d[q] = LOAD(d_row + ((ow) + (i)) * DST_C + q * VW);
 #define FIND_ROW(s, oh) __global const float *d_row = dy + ((long)(s) * OH + (oh)) * (OW * DST_C);
 #endif
 
@@ -351,6 +356,7 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, PLACE_ARGUMENT out_t partial, int
     place += group * DST_G + c0;
 #endif
 #if ALL
+    int kh = min(run * ALL, KH - ALL);
     floatv acc[T][Q], bias[Q];
     UNROLL for (int q = 0; q < Q; q++) {
         bias[q] = SPLAT(0.0f);
@@ -359,38 +365,45 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, PLACE_ARGUMENT out_t partial, int
     }
     NO_UNROLL for (int s = first; s < last; s++) {
         NO_UNROLL for (int oh = 0; oh < OH; oh++) {
-            int ih = oh * STRIDE_H - PAD_H;
+            int ih = oh * STRIDE_H - PAD_H + kh * DILATION_H;
             __global const float *row = x + (long)s * (IH * IW * SRC_C) + ih * (IW * SRC_C);
             FIND_ROW(s, oh)
-            NO_UNROLL for (int ow = 0; ow < OW; ow++) {
-                int iw = ow * STRIDE_W - PAD_W;
-                floatv d[Q];
-                LOAD_D(d, ow)
-                UNROLL for (int q = 0; q < Q; q++)
-                    bias[q] += d[q];
-                if (!CLIP || (ih >= 0 && ih + (KH - 1) * DILATION_H < IH && iw >= 0 && iw + (KW - 1) * DILATION_W < IW)) {
-                    UNROLL for (int t = 0; t < T; t++) {
-                        floatv v = SPLAT(row[iw * SRC_C + TAP(t)]);
-                        UNROLL for (int q = 0; q < Q; q++)
-                            acc[t][q] = fma(v, d[q], acc[t][q]);
-                    }
-                } else {
-                    UNROLL for (int t = 0; t < T; t++) {
-                        int h = ih + t / (KW * SRC_G) * DILATION_H, w = iw + t / SRC_G % KW * DILATION_W;
-                        if (h >= 0 && h < IH && w >= 0 && w < IW) {
+            NO_UNROLL for (int ow0 = 0; ow0 < OW; ow0 += POOL_W) {
+                FIND_D(ow0)
+                UNROLL for (int i = 0; i < POOL_W; i++) {
+                    int iw = (ow0 + i) * STRIDE_W - PAD_W;
+                    floatv d[Q];
+                    TAKE_D(d, ow0, i)
+                    UNROLL for (int q = 0; q < Q; q++)
+                        bias[q] += d[q];
+                    if (!CLIP || (ih >= 0 && ih + (ALL - 1) * DILATION_H < IH && iw >= 0 && iw + (KW - 1) * DILATION_W < IW)) {
+                        UNROLL for (int t = 0; t < T; t++) {
                             floatv v = SPLAT(row[iw * SRC_C + TAP(t)]);
                             UNROLL for (int q = 0; q < Q; q++)
                                 acc[t][q] = fma(v, d[q], acc[t][q]);
+                        }
+                    } else {
+                        UNROLL for (int t = 0; t < T; t++) {
+                            int h = ih + t / (KW * SRC_G) * DILATION_H, w = iw + t / SRC_G % KW * DILATION_W;
+                            if (h >= 0 && h < IH && w >= 0 && w < IW) {
+                                floatv v = SPLAT(row[iw * SRC_C + TAP(t)]);
+                                UNROLL for (int q = 0; q < Q; q++)
+                                    acc[t][q] = fma(v, d[q], acc[t][q]);
+                            }
                         }
                     }
                 }
             }
         }
     }
-    UNROLL for (int q = 0; q < Q; q++) {
-        UNROLL for (int t = 0; t < T; t++)
-            SAVE(acc[t][q], t, q)
-        if (BIAS)
+    UNROLL for (int t = 0; t < T; t++) {
+        if (KH % ALL != 0 && kh + t / (KW * SRC_G) < run * ALL)
+            continue; /* the run before has it */
+        UNROLL for (int q = 0; q < Q; q++)
+            SAVE(acc[t][q], kh * (KW * SRC_G) + t, q)
+    }
+    if (BIAS && run == 0) {
+        UNROLL for (int q = 0; q < Q; q++)
             SAVE(bias[q], KH * KW * SRC_G, q)
     }
 #else
@@ -418,7 +431,8 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, PLACE_ARGUMENT out_t partial, int
                     FIND_ROW(s, oh)
                     NO_UNROLL for (int ow = low; ow < high; ow++) {
                         floatv d[Q];
-                        LOAD_D(d, ow)
+                        FIND_D(ow)
+                        TAKE_D(d, ow, POOLED ? ow % POOL_W : 0)
                         UNROLL for (int t = 0; t < T; t++) {
                             floatv v = SPLAT(row[ow * (STRIDE_W * SRC_C) + t]);
                             UNROLL for (int q = 0; q < Q; q++)
@@ -457,7 +471,8 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, PLACE_ARGUMENT out_t partial, int
 #undef TAIL
 #undef BLOCKS
 #undef SAVE
-#undef LOAD_D
+#undef FIND_D
+#undef TAKE_D
 #undef FIND_ROW
 #undef TAP
 #endif

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { MOST_VARIANTS = 6 };
+enum { MOST_VARIANTS = 6, LINE_BYTES = 64 };
 
 /* A pass that makes an image from an image, in one dimension: destination pixel p sees through tap t the source
  * pixel (a p + b + c t) / d, where that is exact and inside. */
@@ -23,6 +23,8 @@ struct image_tile {
     bool middle_clip;
     double cost;
 };
+
+static int registers_of(const struct ink_call *call) { return call->vector_width == 16 ? 32 : 16; }
 
 static bool reaches(const struct dimension *d, int pixel, int tap)
 {
@@ -53,15 +55,26 @@ static int reached(const struct dimension *d, int start, int size, int tap)
     return count;
 }
 
+/* Whether the kernel unrolls the taps of a filter row, as it does where each has few channels. */
+static bool unrolls(const struct pass *pass)
+{
+    int k = pass->source_channels / pass->groups;
+    return k == 1 || (!pass->clip && pass->groups == 1 && pass->w.taps * k <= 9);
+}
+
 /* Time of a pass over one sample with a tile, in half cycles of a core as in ink_pick_tile(); weights that do not fit
- * the first-level cache come at 32 bytes a cycle. */
+ * the first-level cache come at 32 bytes a cycle, and parts of cache lines are stored slowly. */
 static double tile_cost(const struct ink_call *call, const struct pass *pass, int height, int width, int q)
 {
     int group = pass->channels / pass->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
     int k = pass->source_channels / pass->groups;
     double weights = (double)pass->h.taps * pass->w.taps * k * group * sizeof(float);
     double vector_bytes = call->vector_width * sizeof(float), fetch = weights > 32768 ? q * vector_bytes / 16.0 : q;
-    double cost = 0;
+    double cost = 0, store = group * sizeof(float) >= LINE_BYTES && q * vector_bytes < LINE_BYTES ? 12 : 4;
+    /* the largest of each window and their places; what has no register is put away once a row of the window */
+    int kept = pass->pool_h * pass->pool_w > 1 ? 2 * width / pass->pool_w * q : 0;
+    int spilled = height * width * q + kept + q + 1 - registers_of(call);
+    double spill = kept && spilled > 0 ? 10.0 * spilled : 0;
     for (int i = 0; i * height < pass->h.out; i++)
         for (int j = 0; j * width < pass->w.out; j++) {
             for (int t = 0; t < pass->h.taps; t++) {
@@ -69,10 +82,10 @@ static double tile_cost(const struct ink_call *call, const struct pass *pass, in
                 for (int u = 0; u < pass->w.taps && rows; u++) {
                     int pixels = rows * reached(&pass->w, tile_start(&pass->w, j, width), width, u);
                     double fma = (double)pixels * q, loads = pixels + fetch, step = fma > loads ? fma : loads;
-                    cost += k * (step > 8 ? step : 8) + 8;
+                    cost += k * (step > 8 ? step : 8) + (u && unrolls(pass) ? 0 : 8);
                 }
             }
-            cost += 4.0 * height * width * q; /* start and store */
+            cost += store * height * width * q + spill; /* start and store */
         }
     return cost * (vectors / q) * pass->groups;
 }
@@ -110,12 +123,12 @@ static void keep_best(struct image_tile best[MOST_VARIANTS], int *count, struct 
 /* The best tiles of a pass, cheapest first; how many there are, 0 if a window of the pooling has no room in a tile. */
 static int pick_tiles(const struct ink_call *call, const struct pass *pass, struct image_tile best[MOST_VARIANTS])
 {
-    int registers = call->vector_width == 16 ? 32 : 16, count = 0;
+    int registers = registers_of(call), count = 0, ahead = unrolls(pass) ? 2 : 1; /* compilers load the weights of the next tap early */
     int group = pass->channels / pass->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
     bool pooled = pass->pool_h * pass->pool_w > 1;
     for (int q = 1; q <= 4; q++)
         for (int width = pass->pool_w; width <= pass->w.out && vectors % q == 0; width += pass->pool_w)
-            for (int height = 1; height <= pass->h.out && height * width * q + q + 1 <= registers; height++) {
+            for (int height = 1; height <= pass->h.out && height * width * q + ahead * (q + 1) <= registers; height++) {
                 /* several rows: whole rows only, where edges matter the whole image, and none of a window's */
                 if (height > 1 && (pooled || width < pass->w.out || (pass->clip && height < pass->h.out)))
                     continue;
@@ -274,7 +287,8 @@ void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_c
 /* How backward_weights goes over the weights of a filter. */
 struct weight_walk {
     int run, runs;                   /* weights of a run; runs */
-    bool clip, merge, all;
+    bool clip, merge;
+    int all;                         /* filter rows of a run that takes whole rows of few channels; else 0 */
     struct ink_tile tiles[MOST_VARIANTS];
     int count;
 };
@@ -284,7 +298,7 @@ static struct weight_walk walk_weights(const struct ink_call *call)
     const struct ink_node *node = call->node;
     const struct ink_layer *l = &node->layer;
     struct ink_shape out = ink_conv_out(node);
-    int registers = call->vector_width == 16 ? 32 : 16, k = node->in.channels / l->groups, taps = l->filter_height * l->filter_width;
+    int registers = registers_of(call), k = node->in.channels / l->groups, row = l->filter_width * k, taps = l->filter_height * l->filter_width;
     int group = l->units / l->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
     struct weight_walk walk = {
         .clip = l->pad_top || l->pad_left || (out.height - 1) * l->stride_height + (l->filter_height - 1) * l->dilation_height - l->pad_top >= node->in.height ||
@@ -293,10 +307,11 @@ static struct weight_walk walk_weights(const struct ink_call *call)
     walk.merge = !walk.clip && l->dilation_width == 1 && l->groups == 1;
     walk.run = walk.merge ? l->filter_width * k : k;
     walk.runs = walk.merge ? l->filter_height : taps;
-    walk.all = taps * k + 3 <= registers && walk.run < 8;
-    if (walk.all) {
-        walk.run = taps * k;
-        walk.runs = 1;
+    if (walk.run < 8 && row + 3 <= registers) {
+        walk.all = (registers - 3) / row < l->filter_height ? (registers - 3) / row : l->filter_height;
+        walk.runs = (l->filter_height + walk.all - 1) / walk.all;
+        walk.all = (l->filter_height + walk.runs - 1) / walk.runs;
+        walk.run = walk.all * row;
         walk.count = 1;
         walk.tiles[0] = (struct ink_tile){walk.run, 1};
         for (int q = 2; q <= 4; q++)
