@@ -1,8 +1,9 @@
 /* What compare.py times of Inkling: training steps, and predictions from call to call, through the public header alone.
  *
- *   bench train|infer --model FILE [--batch N,N...] [--steps N] [--seconds S] [--warm-up S] [--data DIR] [--device SELECTOR]
+ *   bench train|infer --model FILE [--batch N,N...] [--steps N] [--seconds S] [--warm-up S] [--tune S] [--data DIR]
+ *                     [--device SELECTOR]
  *
- * A JSON line a batch. Training goes in chunks of --steps steps over as many images; chunks are untimed until --warm-up
+ * A JSON line a batch. Training takes what measurement has found the fastest, and first measures for --tune seconds, 0 unless told. Training goes in chunks of --steps steps over as many images; chunks are untimed until --warm-up
  * seconds have passed (one at least), and timed until --seconds have. A chunk's time is that of its steps: no start-up,
  * no test. Inference times every call by itself, bytes in, probabilities out. */
 #include <getopt.h>
@@ -18,7 +19,7 @@ enum { MODEL_TEXT_MOST = 1 << 20, BATCHES_MOST = 16, CHUNKS_MOST = 1000, CALLS_M
 struct settings {
     const char *model_path, *data, *device;
     int batches[BATCHES_MOST], batch_count, steps;
-    double seconds, warm_up;
+    double seconds, warm_up, tune;
 };
 
 /* Times of one batch size, in seconds. */
@@ -101,9 +102,22 @@ static ink_status train(const struct settings *settings, ink_model *model, ink_d
     static double chunks[CHUNKS_MOST];
     struct training training = {.settings = settings, .samples = {.at = chunks, .most = CHUNKS_MOST}};
     const struct ink_train_options options = {
-        .epochs = 2 * CHUNKS_MOST, .batch = batch, .seed = 1, .initialise = true, .progress = chunk_done, .user = &training,
+        .epochs = 2 * CHUNKS_MOST, .batch = batch, .seed = 1, .initialise = true, .tune = INK_TUNE_KNOWN, .progress = chunk_done, .user = &training,
     };
     ink_dataset *images = NULL;
+    struct ink_tuning tuning = {0};
+    if (settings->tune > 0) {
+        const struct ink_tune_options how = {.batch = batch, .seconds = settings->tune};
+        ink_status tuned = ink_model_tune(model, device, &how, &tuning);
+        bool lost = tuning.lost;
+        ink_tuning_free(&tuning);
+        if (tuned)
+            return tuned;
+        if (lost) {
+            fprintf(stderr, "bench: a candidate did not return; start again, and it is passed over\n");
+            exit(1);
+        }
+    }
     ink_status status = ink_dataset_load(settings->data, INK_TRAIN, (size_t)batch * (size_t)settings->steps, &images);
     if (!status && ink_dataset_count(images) < (size_t)batch * (size_t)settings->steps) {
         fprintf(stderr, "bench: %d steps of %d images are more than the %zu of the data set; lower --steps\n", settings->steps, batch,
@@ -177,8 +191,8 @@ static bool read_options(int argc, char **argv, struct settings *settings)
 {
     static const struct option options[] = {
         {"model", required_argument, NULL, 'm'}, {"batch", required_argument, NULL, 'b'}, {"steps", required_argument, NULL, 's'},
-        {"seconds", required_argument, NULL, 't'}, {"warm-up", required_argument, NULL, 'w'}, {"data", required_argument, NULL, 'd'},
-        {"device", required_argument, NULL, 'D'}, {0},
+        {"seconds", required_argument, NULL, 't'}, {"warm-up", required_argument, NULL, 'w'}, {"tune", required_argument, NULL, 'T'},
+        {"data", required_argument, NULL, 'd'}, {"device", required_argument, NULL, 'D'}, {0},
     };
     const char *end;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -190,6 +204,7 @@ static bool read_options(int argc, char **argv, struct settings *settings)
         case 'b': good = read_batches(optarg, settings); break;
         case 's': good = read_count(optarg, 0, &settings->steps, &end); break;
         case 't': good = (settings->seconds = atof(optarg)) > 0; break;
+        case 'T': good = (settings->tune = atof(optarg)) > 0; break;
         case 'w': good = (settings->warm_up = atof(optarg)) > 0; break;
         default: return false;
         }
@@ -222,7 +237,8 @@ int main(int argc, char **argv)
     ink_device *device = NULL;
     ink_model *model = NULL;
     if (!read_options(argc, argv, &settings)) {
-        complain("usage: bench train|infer --model FILE [--batch N,N...] [--steps N] [--seconds S] [--warm-up S] [--data DIR] [--device SELECTOR]");
+        complain("usage: bench train|infer --model FILE [--batch N,N...] [--steps N] [--seconds S] [--warm-up S] [--tune S] [--data DIR] "
+                 "[--device SELECTOR]");
         return 2;
     }
     bool training = strcmp(argv[optind], "train") == 0;

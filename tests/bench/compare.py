@@ -4,7 +4,7 @@
     python3 tests/bench/compare.py --from FILE [--from FILE] --markdown FILE      the tables of earlier runs
 
 Every program is a process of its own, on all cores of the CPU. Each rival first tries its variants briefly, and the
-fastest goes into the rounds; round r runs each program once, so that a ratio is of figures taken side by side. A
+fastest goes into the rounds; Inkling, which trains with what it has measured, measures for --tune seconds. Round r runs each program once, so that a ratio is of figures taken side by side. A
 training figure is milliseconds a step, steps alone: no start-up, no warm-up, no test. An inference figure is
 milliseconds a call. All have to have as many parameters as the model has, and every loss has to fall. A package that is
 absent is skipped, and told. Exit status 1 where a program failed or did not agree.
@@ -19,6 +19,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import tempfile
 
 import model_text
 import report
@@ -44,6 +45,7 @@ class Comparison:
     def __init__(self, arguments):
         self.arguments = arguments
         self.skipped, self.failures, self.cells = {}, [], []
+        self.cache = tempfile.TemporaryDirectory()  # of what Inkling measures
 
     def command(self, program, task, model, batches, variant, steps, seconds, warm_up):
         start = [self.arguments.inkling] if program == "inkling" else [sys.executable, str(HERE / ("rival_%s.py" % program))]
@@ -51,7 +53,8 @@ class Comparison:
             task, "--model", str(model), "--batch", ",".join(map(str, batches)), "--steps", str(steps), "--seconds", str(seconds),
             "--warm-up", str(warm_up), "--data", self.arguments.data]
         if program == "inkling":
-            return command + ["--device", self.arguments.device]
+            tuning = ["--tune", str(self.arguments.tune)] if variant == "tune" else []
+            return command + ["--device", self.arguments.device] + tuning
         return command + ["--variant", variant]
 
     def run(self, program, *how):
@@ -61,7 +64,7 @@ class Comparison:
         command = self.command(program, *how)
         try:
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, check=False,
-                                  timeout=self.arguments.limit)
+                                  timeout=self.arguments.limit, env={**os.environ, "INKLING_CACHE_DIR": self.cache.name})
             lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
             failed = done.returncode != 0 and "exit status %d: %s" % (done.returncode, " ".join(done.stderr.split("\n")[-4:]))
         except subprocess.TimeoutExpired:
@@ -96,6 +99,9 @@ class Comparison:
         steps = max(STEPS_LEAST, int(CHUNK_FLOPS / (BACKWARD * loaded.flops * max(batches))))
         steps = max(1, min(steps, TRAINING_IMAGES // max(batches)))
         seconds = arguments.seconds if task == "train" else arguments.seconds / 3
+        if task == "train" and arguments.tune:
+            for batch in batches:
+                self.run("inkling", task, model, [batch], "tune", TRIAL_STEPS_LEAST, 0.1, 0.1)
         runs, trials = [("inkling", batches, "")], []
         for program in arguments.programs:
             best, tried = self.best_variants(program, task, model, batches, steps)
@@ -136,6 +142,7 @@ def read_arguments():
     parser.add_argument("--programs", type=words, default=list(USUAL), help="rivals, of %s" % ", ".join(RIVALS))
     parser.add_argument("--all-variants", action="store_true", help="try slow variants too, as torch.compile")
     parser.add_argument("--no-trials", action="store_true", help="take each rival's first variant")
+    parser.add_argument("--tune", type=float, default=60, help="seconds that Inkling may measure its algorithms for, each model and batch")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="timed in a run of training; a third of it a batch of inference")
     parser.add_argument("--warm-up", type=float, default=1.0, help="seconds before timing; one chunk of steps at least")
