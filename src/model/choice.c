@@ -257,8 +257,7 @@ ink_status ink_choices_note(struct ink_choices *choices, const struct ink_trial 
 
 bool ink_choice_applies(const struct ink_algorithm *algorithm, const struct ink_call *call, int variant)
 {
-    return (!call->node->pool.height || algorithm->pools) && (!algorithm->applies || algorithm->applies(call)) &&
-           variant < (algorithm->variants ? algorithm->variants(call) : 1);
+    return ink_algorithm_applies(algorithm, call) && variant < (algorithm->variants ? algorithm->variants(call) : 1);
 }
 
 bool ink_choices_choose(const struct ink_call *call, void *user, struct ink_choice *choice)

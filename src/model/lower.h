@@ -32,8 +32,11 @@ struct ink_lowered {
     ink_value input, logits, dlogits;   /* the batch; its logits; their gradient (training) */
 };
 
-/* Appends the launches to list (empty before). The rules by which layers fuse are in lower.c, each a function. */
+/* Appends the launches to list (empty before). The rules by which layers fuse are in fuse.c, each a function. */
 ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *how, struct ink_launches *list, struct ink_lowered *lowered);
+
+/* True if an algorithm can do the call, with the pooling fused into it if there is one. */
+bool ink_algorithm_applies(const struct ink_algorithm *algorithm, const struct ink_call *call);
 
 /* The algorithm for a pass: the one asked for, else the measured one, else the first for this style that applies, else the
  * first that applies; no algorithm if there is none. */
