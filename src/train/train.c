@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "data/dataset.h"
-#include "train/feed.h"
+#include "train/snapshot.h"
 #include "train/train.h"
 #include "train/tune.h"
 #include "util/clock.h"
@@ -21,51 +21,17 @@ struct trainer {
     struct ink_choices *choices;        /* NULL: guesses are taken */
     struct ink_feed feed, test_feed;
     struct ink_sums sums;
-    uint64_t step;                      /* steps done since training began */
+    uint64_t step, steps;               /* steps done since training began, of so many */
+    struct ink_monitored monitored;
+    ink_model *model;
+    struct ink_snapshot good;           /* of the last time that all was known to be finite */
+    float *values;                      /* room for a value a weight */
     cl_event in_flight[MOST_IN_FLIGHT]; /* of steps i, i + 1, ... at i % MOST_IN_FLIGHT */
     size_t enqueued, finished, window;  /* steps of this epoch */
     double began, shown;
     bool stopped;
     struct ink_progress progress;
 };
-
-ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_train_options *options)
-{
-    *options = given ? *given : (struct ink_train_options){0};
-    bool sgd = options->optimizer == INK_SGD;
-    if (!options->epochs)
-        options->epochs = 5;
-    if (!options->batch)
-        options->batch = 128;
-    if (options->learning_rate == 0)
-        options->learning_rate = sgd ? 0.01 : 0.001;
-    if (options->beta1 == 0)
-        options->beta1 = 0.9;
-    if (options->beta2 == 0)
-        options->beta2 = 0.999;
-    if (options->epsilon == 0)
-        options->epsilon = 1e-7;
-    const struct { const char *name; double value, low, high; bool open; } ranges[] = {
-        {"epochs", options->epochs, 1, 1000000, false},
-        {"batch", options->batch, 1, 1 << 20, false},
-        {"optimizer", options->optimizer, INK_ADAM, INK_SGD, false},
-        {"tune", options->tune, INK_TUNE_NONE, INK_TUNE_FULL, false},
-        {"learning_rate", options->learning_rate, 0, 1e3, false},
-        {"momentum", options->momentum, 0, 1, true},
-        {"beta1", options->beta1, 0, 1, true},
-        {"beta2", options->beta2, 0, 1, true},
-        {"epsilon", options->epsilon, 0, 1, false},
-        {"weight_decay", options->weight_decay, 0, 1e3, false},
-        {"label_smoothing", options->label_smoothing, 0, 1, true},
-    };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (!(ranges[i].value >= ranges[i].low && (ranges[i].open ? ranges[i].value < ranges[i].high : ranges[i].value <= ranges[i].high)))
-            return ink_fail(INK_ERROR_ARGUMENT, "%s is %g; it must be at least %g and %s %g", ranges[i].name, ranges[i].value, ranges[i].low,
-                            ranges[i].open ? "below" : "at most", ranges[i].high);
-    if (options->nesterov && options->momentum == 0)
-        return ink_fail(INK_ERROR_ARGUMENT, "nesterov needs a momentum above 0");
-    return INK_OK;
-}
 
 /* Waits until at most so many steps are in flight; gives the first failure. */
 static ink_status settle(struct trainer *t, size_t most)
@@ -82,31 +48,101 @@ static ink_status settle(struct trainer *t, size_t most)
     return status;
 }
 
-static ink_status enqueue_step(struct trainer *t, size_t start, int n)
+/* Enqueues a step with the batch at a place of the epoch, counted in batches. */
+static ink_status enqueue_step(struct trainer *t, size_t place)
 {
     const struct ink_train_options *o = t->options;
+    size_t batch = (size_t)o->batch, start = place * batch, left = t->feed.count - start;
+    t->progress.learning_rate = ink_schedule_rate(o, &t->monitored, t->step, t->steps, t->steps / (uint64_t)o->epochs);
     t->step++;
     ink_plan_set_int(t->plan, INK_STEP, (cl_int)(uint32_t)t->step);
-    ink_plan_set_float(t->plan, INK_LEARNING_RATE, (float)o->learning_rate);
+    ink_plan_set_float(t->plan, INK_LEARNING_RATE, (float)t->progress.learning_rate);
     ink_plan_set_float(t->plan, INK_CORRECTION1, (float)(1 / (1 - pow(o->beta1, (double)t->step))));
     ink_plan_set_float(t->plan, INK_CORRECTION2, (float)(1 / (1 - pow(o->beta2, (double)t->step))));
-    INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)start, n, &t->in_flight[t->enqueued % MOST_IN_FLIGHT]));
+    ink_plan_set_float(t->plan, INK_AVERAGE_REST, (float)(1 - fmin(o->ema, (1 + (double)t->step) / (10 + (double)t->step))));
+    INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)start, left < batch ? (int)left : (int)batch, &t->in_flight[t->enqueued % MOST_IN_FLIGHT]));
     if (t->enqueued++ == 0)
         clFlush(t->feed.device->queue);
     return INK_OK;
 }
 
-/* Reads the losses of the steps that are done, and asks the callback whether to go on. */
-static ink_status show(struct trainer *t)
+/* Keeps where training stands, no step being in flight. */
+static ink_status keep_good(struct trainer *t)
 {
-    size_t end = t->finished * (size_t)t->options->batch;
+    t->good.step = t->step;
+    t->good.epoch = t->progress.epoch;
+    t->good.position = t->finished;
+    t->good.sums = t->sums;
+    t->good.monitored = t->monitored;
+    return ink_snapshot_take(&t->good, t->plan);
+}
+
+/* Goes back to it. */
+static ink_status go_back(struct trainer *t)
+{
+    t->step = t->good.step;
+    t->enqueued = t->finished = t->good.position;
+    t->sums = t->good.sums;
+    t->monitored = t->good.monitored;
+    return ink_snapshot_put(&t->good, t->plan);
+}
+
+/* Tells what was not finite first, the loss of a step of this epoch (counted from 1) being so, or a weight in front of it. Steps
+ * are the same each time, so they are gone through again up to it. */
+static ink_status diverge(struct trainer *t, size_t step)
+{
+    struct ink_tensor tensor;
+    const char *what = NULL;
+    INK_TRY(settle(t, 0));
+    INK_TRY(go_back(t));
+    size_t first = t->enqueued;
+    while (t->enqueued + 1 < step) {
+        INK_TRY(enqueue_step(t, t->enqueued));
+        INK_TRY(settle(t, 0));
+    }
+    if (t->enqueued > first) {
+        INK_TRY(ink_plan_gradients(t->plan, t->values));
+        what = ink_model_find_not_finite(t->model, t->values, &tensor) ? "the gradient of " : NULL;
+        if (!what) {
+            INK_TRY(ink_plan_get(t->plan, INK_PARAMETERS, t->values));
+            what = ink_model_find_not_finite(t->model, t->values, &tensor) ? "the new value of " : NULL;
+        }
+    }
+    step -= what != NULL;
+    double rate = ink_schedule_rate(t->options, &t->monitored, t->step - (what != NULL), t->steps, t->steps / (uint64_t)t->options->epochs);
+    return ink_fail(INK_ERROR_DIVERGED, "step %zu of epoch %d: %s%s is not a finite number, at a learning rate of %g; take a lower one, "
+                    "a warm-up (warmup, --warmup), or clip gradients (clip_norm, --clip-norm)", step, t->progress.epoch, what ? what : "the loss",
+                    what ? tensor.name : "", rate);
+}
+
+/* No step being in flight, looks at what all steps have left. */
+static ink_status check_weights(struct trainer *t)
+{
+    struct ink_tensor tensor;
+    INK_TRY(ink_plan_get(t->plan, INK_PARAMETERS, t->values));
+    return ink_model_find_not_finite(t->model, t->values, &tensor) ? diverge(t, t->finished + 1) : INK_OK;
+}
+
+/* Reads the losses of the steps that are done. */
+static ink_status tally(struct trainer *t)
+{
+    size_t batch = (size_t)t->options->batch, end = t->finished * batch;
     if (end > t->feed.count)
         end = t->feed.count;
     INK_TRY(ink_feed_read(&t->feed, t->sums.count, end));
+    for (size_t i = t->sums.count; i < end; i++)
+        if (!isfinite(t->feed.host_losses[i]))
+            return diverge(t, i / batch + 1);
     ink_sums_add(&t->sums, &t->feed, t->train, t->sums.count, end);
+    return INK_OK;
+}
+
+/* Asks the callback whether to go on. */
+static void show(struct trainer *t)
+{
     struct ink_metrics metrics = ink_sums_metrics(&t->sums);
     t->progress.step = t->finished;
-    t->progress.seen = end;
+    t->progress.seen = metrics.count;
     t->progress.loss = metrics.loss;
     t->progress.accuracy = metrics.accuracy;
     t->shown = ink_clock();
@@ -114,55 +150,69 @@ static ink_status show(struct trainer *t)
         t->progress.seconds = t->shown - t->began;
     if (t->options->progress && !t->options->progress(&t->progress, t->options->user))
         t->stopped = true;
-    return INK_OK;
 }
 
-/* Steps over the whole feed, or until stopped; all are done on return. */
+/* Steps over the rest of the feed, or until stopped; all are done, and their losses read, on return. */
 static ink_status run_steps(struct trainer *t)
 {
-    size_t batch = (size_t)t->options->batch;
-    for (size_t start = 0; start < t->feed.count && !t->stopped; start += batch) {
-        size_t left = t->feed.count - start;
+    size_t first = t->finished;
+    while (t->enqueued < t->progress.steps && !t->stopped) {
         size_t done_before = t->finished;
-        INK_TRY(enqueue_step(t, start, left < batch ? (int)left : (int)batch));
+        INK_TRY(enqueue_step(t, t->enqueued));
         INK_TRY(settle(t, t->window));
-        if (t->finished > done_before && t->finished > 1) {
-            double seconds = (ink_clock() - t->began) / (double)t->finished;
+        if (t->finished > done_before && t->finished > first + 1) {
+            double seconds = (ink_clock() - t->began) / (double)(t->finished - first);
             size_t window = seconds > 0 ? (size_t)(window_seconds / seconds) : MOST_IN_FLIGHT;
             t->window = window < 2 ? 2 : window > MOST_IN_FLIGHT - 1 ? MOST_IN_FLIGHT - 1 : window;
         }
-        if (t->finished && ink_clock() - t->shown >= show_seconds)
-            INK_TRY(show(t));
+        if (t->finished > first && ink_clock() - t->shown >= show_seconds) {
+            INK_TRY(tally(t));
+            show(t);
+        }
     }
-    return settle(t, 0);
+    INK_TRY(settle(t, 0));
+    t->progress.seconds = ink_clock() - t->began;
+    INK_TRY(tally(t));
+    return check_weights(t);
 }
 
-static ink_status run_epoch(struct trainer *t, ink_model *model, int epoch, struct ink_metrics *metrics)
+/* Takes in what the options say to monitor, at the end of an epoch. */
+static void monitor(struct trainer *t, const struct ink_metrics *test)
+{
+    struct ink_metrics metrics = t->test ? *test : ink_sums_metrics(&t->sums);
+    double value = t->options->monitor == INK_MONITOR_LOSS ? metrics.loss : metrics.accuracy;
+    t->progress.early = ink_monitored_note(&t->monitored, t->options, t->progress.epoch, value);
+    t->progress.best_epoch = t->monitored.best_epoch;
+}
+
+static ink_status run_epoch(struct trainer *t, int epoch, struct ink_metrics *metrics)
 {
     INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, epoch));
     t->enqueued = t->finished = 0;
     t->window = 1;
     t->sums = (struct ink_sums){0};
-    t->began = t->shown = ink_clock();
     t->progress = (struct ink_progress){.epoch = epoch, .epochs = t->options->epochs, .samples = t->feed.count,
                                         .steps = (t->feed.count + (size_t)t->options->batch - 1) / (size_t)t->options->batch,
-                                        .has_test = t->test != NULL};
+                                        .has_test = t->test != NULL, .best_epoch = t->monitored.best_epoch};
+    INK_TRY(keep_good(t));
+    t->began = t->shown = ink_clock();
     ink_status status = run_steps(t);
     if (status) {
         settle(t, 0);
         return status;
     }
     if (t->stopped)
-        return INK_OK;
-    t->progress.seconds = ink_clock() - t->began;
+        return ink_plan_download(t->plan, t->model);
     if (t->test) {
         INK_TRY(ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->options->batch, metrics));
         t->progress.test_loss = metrics->loss;
         t->progress.test_accuracy = metrics->accuracy;
     }
-    INK_TRY(ink_plan_download(t->plan, model));
+    INK_TRY(ink_plan_download(t->plan, t->model));
+    monitor(t, metrics);
     t->progress.epoch_end = true;
-    return show(t);
+    show(t);
+    return INK_OK;
 }
 
 static ink_status prepare(struct trainer *t, ink_model *model, ink_device *device)
@@ -190,6 +240,13 @@ static void close_plan(struct trainer *t)
     ink_feed_destroy(&t->test_feed);
 }
 
+static ink_status make_room(struct trainer *t)
+{
+    size_t count = t->model->trained_count + 1;
+    t->values = malloc(count * sizeof *t->values);
+    return t->values ? ink_snapshot_create(t->model, t->options, &t->good) : ink_fail_memory(count * sizeof *t->values);
+}
+
 /* Seconds that training is expected to take: some steps are timed, and undone. */
 static ink_status expect(struct trainer *t, const ink_model *model, double *seconds)
 {
@@ -201,7 +258,7 @@ static ink_status expect(struct trainer *t, const ink_model *model, double *seco
             INK_TRY(settle(t, 0));
             began = ink_clock();
         }
-        INK_TRY(enqueue_step(t, 0, (int)batch));
+        INK_TRY(enqueue_step(t, 0));
     }
     INK_TRY(settle(t, 0));
     *seconds = (ink_clock() - began) / TIMED_STEPS * (double)steps * t->options->epochs;
@@ -257,10 +314,12 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
         INK_TRY(ink_feed_check(model, test->shape));
     if ((size_t)options.batch > train->count)
         options.batch = (int)train->count;
+    struct ink_choices choices = {0};
+    struct trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
+    t.steps = (uint64_t)options.epochs * ((train->count + (size_t)options.batch - 1) / (size_t)options.batch);
+    INK_TRY(ink_train_check_warmup(&options, t.steps));
     if (options.initialise)
         INK_TRY(ink_model_initialise(model, options.seed));
-    struct ink_choices choices = {0};
-    struct trainer t = {.options = &options, .train = train, .test = test};
     ink_status status = options.tune ? ink_tune_open(device, &choices) : INK_OK;
     t.choices = options.tune ? &choices : NULL;
     if (!status)
@@ -269,11 +328,13 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
         status = tune(&t, model, device);
     if (!status && t.choices)
         ink_tune_tell(model, device, options.batch, &choices);
-    for (int epoch = 1; epoch <= options.epochs && !status && !t.stopped; epoch++)
-        status = run_epoch(&t, model, epoch, &last);
-    if (!status && t.stopped)
-        status = ink_plan_download(t.plan, model);
+    if (!status)
+        status = make_room(&t);
+    for (int epoch = 1; epoch <= options.epochs && !status && !t.stopped && !t.progress.early; epoch++)
+        status = run_epoch(&t, epoch, &last);
     close_plan(&t);
+    ink_snapshot_destroy(&t.good);
+    free(t.values);
     ink_choices_free(&choices);
     if (!status && stopped)
         *stopped = t.stopped;
