@@ -365,6 +365,12 @@ struct ink_train_options {
     ink_tune tune;          /* 0: INK_TUNE_NONE. What was chosen is told in the log */
     ink_progress_function progress; /* may be NULL */
     void *user;
+    const char *checkpoints; /* folder for checkpoints, made if it is not there; NULL: none are written */
+    int checkpoint_steps, checkpoint_epochs; /* one is written after each so many steps, and after each so many epochs; 0: not so */
+    double checkpoint_minutes; /* and after so many minutes; 0: not so. All three 0: after each epoch */
+    int keep;               /* the newest so many are kept; 0: 3 */
+    const char *resume;     /* checkpoint to go on from, on the way to the same bits as if training had never ended; NULL: none.
+                               initialise and tune do nothing then */
 };
 
 /* Over one data set. */
@@ -381,9 +387,24 @@ struct ink_metrics {
  * *stopped (may be NULL): the callback stopped it; the model then has the weights of the last step. The same
  * seed, device and inputs give the same bits. INK_ERROR_SHAPE if the data does not fit the model. INK_ERROR_DIVERGED, naming step
  * and layer, if the loss, a gradient or a weight is no finite number; the model then has the weights of the last epoch that was
- * well. */
+ * well. With checkpoints, a stop by the callback writes one too. A checkpoint that cannot be written is told in the log. Resuming,
+ * model, data and the options that the result depends on must be those of the checkpoint: else INK_ERROR_ARGUMENT names what is
+ * not. */
 INK_API ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
                              const struct ink_train_options *options, bool *stopped, struct ink_metrics *metrics);
+
+/* What a checkpoint is of. */
+struct ink_checkpoint_info {
+    struct ink_train_options options; /* as they were given, but for strings, tune, callbacks and those of checkpoints */
+    char algorithms[256];       /* "" where the options gave none */
+    int epoch;                  /* that training is in, from 1 */
+    size_t step;                /* steps done in it */
+    size_t train_count, test_count; /* samples of the data sets; test_count 0: there was no test set */
+};
+
+/* Reads a checkpoint: its model, with the weights at that moment (not their average), to train it on with ink_train(), and what
+ * it is of. INK_ERROR_FORMAT if it is truncated, altered or something else; the message then names the whole one before it. */
+INK_API ink_status ink_checkpoint_load(const char *path, ink_model **model, struct ink_checkpoint_info *info);
 
 struct ink_evaluate_options {
     int batch;              /* 0: 128 */

@@ -17,6 +17,10 @@ static void fill_in(struct ink_train_options *o)
         o->beta2 = 0.999;
     if (o->epsilon == 0)
         o->epsilon = 1e-7;
+    if (!o->keep)
+        o->keep = 3;
+    if (!o->checkpoint_steps && o->checkpoint_minutes == 0 && !o->checkpoint_epochs)
+        o->checkpoint_epochs = 1;
 }
 
 static void fill_in_schedule(struct ink_train_options *o)
@@ -63,6 +67,10 @@ static ink_status check_ranges(const struct ink_train_options *o)
         {"ema", o->ema, 0, 1, true},
         {"monitor", o->monitor, INK_MONITOR_LOSS, INK_MONITOR_ACCURACY, false},
         {"patience", o->patience, 0, 1000000, false},
+        {"checkpoint_steps", o->checkpoint_steps, 0, 1000000000, false},
+        {"checkpoint_epochs", o->checkpoint_epochs, 0, 1000000, false},
+        {"checkpoint_minutes", o->checkpoint_minutes, 0, 1e6, false},
+        {"keep", o->keep, 1, 1000000, false},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (!(ranges[i].value >= ranges[i].low && (ranges[i].open ? ranges[i].value < ranges[i].high : ranges[i].value <= ranges[i].high)))

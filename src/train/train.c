@@ -1,10 +1,13 @@
 /* The training loop. The host only enqueues: it reads losses back when it has something to show, and keeps a few
  * steps in flight so that the device never waits and a stop takes effect soon. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/dataset.h"
-#include "train/snapshot.h"
+#include "train/checkpoint.h"
+#include "train/recall.h"
 #include "train/train.h"
 #include "train/tune.h"
 #include "util/clock.h"
@@ -18,7 +21,11 @@ struct trainer {
     const struct ink_train_options *options;
     const ink_dataset *train, *test;
     struct ink_plan *plan;
-    struct ink_choices *choices;        /* NULL: guesses are taken */
+    struct ink_recall recall;           /* the algorithms taken; its choices are NULL where guesses are */
+    struct ink_run run;                 /* for checkpoints; where they are neither written nor read it is empty */
+    struct ink_checkpoint resumed;      /* file is NULL: training begins anew */
+    char saved[INK_CHECKPOINT_PATH];    /* the last checkpoint; "" */
+    double saved_at;
     struct ink_feed feed, test_feed;
     struct ink_sums sums;
     uint64_t step, steps;               /* steps done since training began, of so many */
@@ -111,8 +118,8 @@ static ink_status diverge(struct trainer *t, size_t step)
     step -= what != NULL;
     double rate = ink_schedule_rate(t->options, &t->monitored, t->step - (what != NULL), t->steps, t->steps / (uint64_t)t->options->epochs);
     return ink_fail(INK_ERROR_DIVERGED, "step %zu of epoch %d: %s%s is not a finite number, at a learning rate of %g; take a lower one, "
-                    "a warm-up (warmup, --warmup), or clip gradients (clip_norm, --clip-norm)", step, t->progress.epoch, what ? what : "the loss",
-                    what ? tensor.name : "", rate);
+                    "a warm-up (warmup, --warmup), or clip gradients (clip_norm, --clip-norm)%s%s", step, t->progress.epoch,
+                    what ? what : "the loss", what ? tensor.name : "", rate, *t->saved ? "; the last good checkpoint is " : "", t->saved);
 }
 
 /* No step being in flight, looks at what all steps have left. */
@@ -152,6 +159,44 @@ static void show(struct trainer *t)
         t->stopped = true;
 }
 
+/* Writes what keep_good() kept. Training goes on where that fails: what is on disk is still good. */
+static ink_status save(struct trainer *t)
+{
+    const char *folder = t->options->checkpoints;
+    char path[INK_CHECKPOINT_PATH], *choices;
+    INK_TRY(ink_checkpoint_path(folder, t->step, path));
+    INK_TRY(ink_recall_write(&t->recall, &choices));
+    t->run.choices = choices;
+    ink_status status = ink_checkpoint_write(path, &t->run, &t->good);
+    free(choices);
+    t->run.choices = NULL;
+    t->saved_at = ink_clock();
+    if (status) {
+        ink_log(INK_LOG_WARNING, "no checkpoint is written: %s", ink_last_error());
+        return INK_OK;
+    }
+    memcpy(t->saved, path, sizeof path);
+    ink_checkpoint_prune(folder, t->step, t->options->keep);
+    return INK_OK;
+}
+
+/* True if the step just enqueued is to be followed by a checkpoint. */
+static bool is_due(const struct trainer *t)
+{
+    const struct ink_train_options *o = t->options;
+    return o->checkpoints && ((o->checkpoint_steps && t->step % (uint64_t)o->checkpoint_steps == 0) ||
+                              (o->checkpoint_minutes > 0 && ink_clock() - t->saved_at >= 60 * o->checkpoint_minutes));
+}
+
+/* Waits for all steps, looks whether what they left is well, and keeps it. */
+static ink_status settle_well(struct trainer *t)
+{
+    INK_TRY(settle(t, 0));
+    INK_TRY(tally(t));
+    INK_TRY(check_weights(t));
+    return keep_good(t);
+}
+
 /* Steps over the rest of the feed, or until stopped; all are done, and their losses read, on return. */
 static ink_status run_steps(struct trainer *t)
 {
@@ -164,6 +209,10 @@ static ink_status run_steps(struct trainer *t)
             double seconds = (ink_clock() - t->began) / (double)(t->finished - first);
             size_t window = seconds > 0 ? (size_t)(window_seconds / seconds) : MOST_IN_FLIGHT;
             t->window = window < 2 ? 2 : window > MOST_IN_FLIGHT - 1 ? MOST_IN_FLIGHT - 1 : window;
+        }
+        if (is_due(t)) {
+            INK_TRY(settle_well(t));
+            INK_TRY(save(t));
         }
         if (t->finished > first && ink_clock() - t->shown >= show_seconds) {
             INK_TRY(tally(t));
@@ -185,21 +234,37 @@ static void monitor(struct trainer *t, const struct ink_metrics *test)
     t->progress.best_epoch = t->monitored.best_epoch;
 }
 
-static ink_status run_epoch(struct trainer *t, int epoch, struct ink_metrics *metrics)
+/* An epoch of which no step is done. */
+static void begin_epoch(struct trainer *t, int epoch)
 {
-    INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, epoch));
     t->enqueued = t->finished = 0;
-    t->window = 1;
     t->sums = (struct ink_sums){0};
     t->progress = (struct ink_progress){.epoch = epoch, .epochs = t->options->epochs, .samples = t->feed.count,
                                         .steps = (t->feed.count + (size_t)t->options->batch - 1) / (size_t)t->options->batch,
                                         .has_test = t->test != NULL, .best_epoch = t->monitored.best_epoch};
-    INK_TRY(keep_good(t));
+}
+
+static ink_status run_epoch(struct trainer *t, int epoch, struct ink_metrics *metrics)
+{
+    bool resumed = t->resumed.file && epoch == t->good.epoch && t->step == t->good.step;
+    INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, epoch));
+    begin_epoch(t, epoch);
+    t->window = 1;
+    if (resumed)
+        INK_TRY(go_back(t));
+    if (!resumed)
+        INK_TRY(keep_good(t));
+    if (!resumed && epoch > 1 && t->options->checkpoints && t->options->checkpoint_epochs && (epoch - 1) % t->options->checkpoint_epochs == 0)
+        INK_TRY(save(t));
     t->began = t->shown = ink_clock();
     ink_status status = run_steps(t);
     if (status) {
         settle(t, 0);
         return status;
+    }
+    if (t->stopped && t->options->checkpoints) {
+        INK_TRY(keep_good(t));
+        INK_TRY(save(t));
     }
     if (t->stopped)
         return ink_plan_download(t->plan, t->model);
@@ -212,6 +277,11 @@ static ink_status run_epoch(struct trainer *t, int epoch, struct ink_metrics *me
     monitor(t, metrics);
     t->progress.epoch_end = true;
     show(t);
+    if (t->stopped && t->options->checkpoints && epoch < t->options->epochs) {
+        begin_epoch(t, epoch + 1);
+        INK_TRY(keep_good(t));
+        return save(t);
+    }
     return INK_OK;
 }
 
@@ -219,10 +289,13 @@ static ink_status prepare(struct trainer *t, ink_model *model, ink_device *devic
 {
     struct ink_plan_options how = {.batch = t->options->batch, .classes = t->train->classes, .training = true,
                                    .algorithms = t->options->algorithms, .train = t->options,
-                                   .choose = t->choices ? ink_choices_choose : NULL, .choose_user = t->choices};
+                                   .choose = ink_recall_choose, .choose_user = &t->recall};
     if (t->test && t->test->classes > how.classes)
         how.classes = t->test->classes;
+    if (!t->resumed.file)
+        ink_recall_clear(&t->recall);
     INK_TRY(ink_plan_create(device, model, &how, &t->plan));
+    INK_TRY(t->recall.status);
     ink_plan_set_int(t->plan, INK_SEED_LOW, (cl_int)(uint32_t)t->options->seed);
     ink_plan_set_int(t->plan, INK_SEED_HIGH, (cl_int)(uint32_t)(t->options->seed >> 32));
     INK_TRY(ink_feed_load(device, t->train, 0, &t->feed));
@@ -240,11 +313,39 @@ static void close_plan(struct trainer *t)
     ink_feed_destroy(&t->test_feed);
 }
 
+/* Room for what is kept, filled from the checkpoint if there is one. */
 static ink_status make_room(struct trainer *t)
 {
     size_t count = t->model->trained_count + 1;
     t->values = malloc(count * sizeof *t->values);
-    return t->values ? ink_snapshot_create(t->model, t->options, &t->good) : ink_fail_memory(count * sizeof *t->values);
+    if (!t->values)
+        return ink_fail_memory(count * sizeof *t->values);
+    INK_TRY(ink_snapshot_create(t->model, t->options, &t->good));
+    t->saved_at = ink_clock();
+    if (!t->resumed.file)
+        return INK_OK;
+    if (t->recall.fresh)
+        ink_log(INK_LOG_WARNING, "%s: does not tell all algorithms that are used here: results may differ from those of an uninterrupted run",
+                t->options->resume);
+    INK_TRY(ink_checkpoint_restore(&t->resumed, &t->good));
+    return go_back(t);
+}
+
+/* Makes ready for checkpoints and reads the one to go on from, before any work. */
+static ink_status open_checkpoints(struct trainer *t, const struct ink_train_options *given, ink_device *device)
+{
+    if (!t->options->checkpoints && !t->options->resume)
+        return INK_OK;
+    t->run = (struct ink_run){.options = given ? *given : (struct ink_train_options){0}, .model = ink_model_text(t->model)};
+    ink_run_describe(&t->run, device, t->train, t->test);
+    if (t->options->checkpoints)
+        INK_TRY(ink_checkpoint_folder(t->options->checkpoints));
+    if (!t->options->resume)
+        return INK_OK;
+    INK_TRY(ink_checkpoint_open(t->options->resume, &t->resumed));
+    INK_TRY(ink_checkpoint_check(&t->resumed, &t->run));
+    snprintf(t->saved, sizeof t->saved, "%s", t->options->resume);
+    return ink_recall_read(&t->recall, t->resumed.run.choices);
 }
 
 /* Seconds that training is expected to take: some steps are timed, and undone. */
@@ -270,8 +371,7 @@ static ink_status expect(struct trainer *t, const ink_model *model, double *seco
 static bool go_on(void *user)
 {
     struct trainer *t = user;
-    t->progress = (struct ink_progress){.epoch = 1, .epochs = t->options->epochs, .samples = t->feed.count, .has_test = t->test != NULL,
-                                        .steps = (t->feed.count + (size_t)t->options->batch - 1) / (size_t)t->options->batch};
+    begin_epoch(t, 1);
     if (t->options->progress && !t->options->progress(&t->progress, t->options->user))
         t->stopped = true;
     return !t->stopped;
@@ -283,7 +383,7 @@ static ink_status tune(struct trainer *t, ink_model *model, ink_device *device)
 {
     double seconds = 0;
     bool changed = false;
-    if (t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->options->batch, t->choices))
+    if (t->resumed.file || t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->options->batch, t->recall.choices))
         return INK_OK;
     if (t->options->tune == INK_TUNE_SHORT) {
         INK_TRY(expect(t, model, &seconds));
@@ -292,7 +392,7 @@ static ink_status tune(struct trainer *t, ink_model *model, ink_device *device)
         if (seconds < least_tuning)
             return INK_OK;
     }
-    ink_status status = ink_tune_for_training(model, device, t->options->batch, seconds, t->choices, go_on, t, &changed);
+    ink_status status = ink_tune_for_training(model, device, t->options->batch, seconds, t->recall.choices, go_on, t, &changed);
     if (status == INK_ERROR_FILE) /* what cannot be kept is not chosen */
         ink_log(INK_LOG_WARNING, "tuning ended early: %s", ink_last_error());
     else if (status)
@@ -318,23 +418,27 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
     struct trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
     t.steps = (uint64_t)options.epochs * ((train->count + (size_t)options.batch - 1) / (size_t)options.batch);
     INK_TRY(ink_train_check_warmup(&options, t.steps));
-    if (options.initialise)
-        INK_TRY(ink_model_initialise(model, options.seed));
-    ink_status status = options.tune ? ink_tune_open(device, &choices) : INK_OK;
-    t.choices = options.tune ? &choices : NULL;
+    ink_status status = open_checkpoints(&t, given, device);
+    if (!status && options.initialise)
+        status = ink_model_initialise(model, options.seed);
+    if (!status && options.tune)
+        status = ink_tune_open(device, &choices);
+    t.recall.choices = options.tune ? &choices : NULL;
     if (!status)
         status = prepare(&t, model, device);
     if (!status)
         status = tune(&t, model, device);
-    if (!status && t.choices)
+    if (!status && options.tune && !t.resumed.file)
         ink_tune_tell(model, device, options.batch, &choices);
     if (!status)
         status = make_room(&t);
-    for (int epoch = 1; epoch <= options.epochs && !status && !t.stopped && !t.progress.early; epoch++)
+    for (int epoch = t.good.epoch; epoch <= options.epochs && !status && !t.stopped && !t.progress.early; epoch++)
         status = run_epoch(&t, epoch, &last);
     close_plan(&t);
     ink_snapshot_destroy(&t.good);
     free(t.values);
+    ink_recall_clear(&t.recall);
+    ink_checkpoint_close(&t.resumed);
     ink_choices_free(&choices);
     if (!status && stopped)
         *stopped = t.stopped;
