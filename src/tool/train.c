@@ -11,6 +11,7 @@
 #include "bar.h"
 #include "common.h"
 #include "output.h"
+#include "resume.h"
 #include "text.h"
 
 static const char *const optimizer_names[] = {"adam", "adamw", "sgd"};
@@ -161,12 +162,9 @@ static void print_plan(const struct settings *settings, const ink_model *model)
     fflush(stdout);
 }
 
-/* Trains what has been made ready and saves it; returns the exit status. */
-static int train(const struct settings *settings, ink_model *model, ink_device *device, const ink_dataset *data,
-                 const ink_dataset *test)
+static struct ink_train_options options_of(const struct settings *settings, struct watch *watch)
 {
-    struct watch watch = {0};
-    struct ink_train_options options = {
+    return (struct ink_train_options){
         .epochs = (int)settings->epochs,
         .batch = (int)settings->batch,
         .optimizer = (ink_optimizer)settings->optimizer,
@@ -194,15 +192,26 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
         .algorithms = settings->algorithms,
         .tune = settings->no_tune ? INK_TUNE_NONE : (ink_tune)(INK_TUNE_SHORT + settings->tune),
         .progress = on_progress,
-        .user = &watch,
+        .user = watch,
     };
+}
+
+/* Trains what has been made ready and saves it; returns the exit status. */
+static int train(const struct settings *settings, ink_model *model, ink_device *device, const ink_dataset *data,
+                 const ink_dataset *test)
+{
+    struct watch watch = {0};
+    struct ink_train_options options = options_of(settings, &watch);
+    char folder[DATA_PATH_SIZE];
+    if (!set_checkpoints(settings, folder, &options))
+        return EXIT_USAGE;
     bool stopped = false;
     struct ink_metrics metrics = {0};
     watch_signals();
     ink_status failed = ink_train(model, device, data, test, &options, &stopped, &metrics);
     bar_clear();
     if (failed)
-        return complain_library(settings->model);
+        return complain_library(settings->resume ? NULL : settings->model);
     if (stopped) {
         printf("stopped in epoch %d of %d after step %s of %s\n", watch.last.epoch, watch.last.epochs,
                text_count(watch.last.step).s, text_count(watch.last.steps).s);
@@ -218,19 +227,27 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
     return status == EXIT_OK && stopped ? 128 + stop_signal : status;
 }
 
-static int run(const struct settings *settings)
+static int run(const struct settings *given)
 {
+    struct settings merged = *given;
+    const struct settings *settings = &merged;
+    struct ink_checkpoint_info info;
+    struct ink_train_options none = {0};
     char path[DATA_PATH_SIZE];
     ink_dataset *data = NULL, *test = NULL;
     ink_model *model = NULL;
     ink_device *device = NULL;
     int status = EXIT_FAILED;
-    if (!check_options(settings))
+    if (settings->resume && !resume_settings(&merged, &model, &info))
+        return EXIT_FAILED;
+    if (!check_options(settings) || !set_checkpoints(settings, path, &none)) {
+        ink_model_destroy(&model);
         return EXIT_USAGE;
+    }
     /* A reader of the lines that goes away (train | head) must not cost the model; main() reports the lost output. */
     signal(SIGPIPE, SIG_IGN);
     if (!output_is_possible(settings->out, settings->force, "a model", is_model))
-        return EXIT_FAILED;
+        goto done;
     if (settings->model && !parse_model(settings->model, &model))
         goto done;
     if (!find_data(settings, path) || !load_data(path, INK_TRAIN, settings, &data)
@@ -246,6 +263,9 @@ static int run(const struct settings *settings)
         goto done;
     print_device(device);
     print_plan(settings, model);
+    if (settings->resume)
+        printf("resume  %s: epoch %d, after step %s\n", settings->resume, info.epoch, text_count(info.step).s);
+    fflush(stdout);
     status = train(settings, model, device, data, test);
 done:
     ink_device_destroy(&device);
@@ -301,6 +321,13 @@ static const struct option options[] = {
     OPTION_OF_LIMIT("use only the first N training and the first N test images"),
     {OPTION_TEXT, FIELD(algorithms), "algorithms", 0, "LIST", 0, 0, 0, 0, NULL,
      "op=name with commas, for example conv=im2col,dense=clblast (else chosen for the device)"},
+    {OPTION_TEXT, FIELD(checkpoint_every), "checkpoint-every", 0, "N[m|e]", 0, 0, 0, 0, NULL,
+     "write a checkpoint after every N steps, N minutes (10m) or N epochs (1e)"},
+    {OPTION_TEXT, FIELD(checkpoints), "checkpoints", 0, "DIR", 0, 0, 0, 0, NULL,
+     "folder for checkpoints (else that of --resume, else FILE of --out with .checkpoints for its ending)"},
+    {OPTION_WHOLE, FIELD(keep), "keep", 0, "N", 1, 1000000, 0, 0, NULL, "newest checkpoints that are kept, 3 if not given"},
+    {OPTION_TEXT, FIELD(resume), "resume", 0, "FILE", 0, 0, 0, 0, NULL,
+     "go on from a checkpoint, with its model and options where they are not given"},
     {OPTION_TEXT, FIELD(out), "out", 'o', "FILE", 0, 0, 0, 0, "inkling.safetensors", "where to save the model"},
     {OPTION_CHOICE, FIELD(tune), "tune", 0, "short|full", 0, 0, 0, 0, "short",
      "measure which algorithms are the fastest first: within 5 % of the time training takes, or all"},
@@ -312,5 +339,5 @@ static const struct option options[] = {
 const struct command train_command = {
     .name = "train", .operands = "", .options = options, .run = run,
     .summary = "train a model and save it",
-    .more = "Ctrl-C stops after the running step and saves what has been learnt so far.\n",
+    .more = "Ctrl-C stops after the running step and saves what has been learnt so far, with checkpoints also one of them.\n",
 };
