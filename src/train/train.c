@@ -6,146 +6,18 @@
 #include <string.h>
 
 #include "data/dataset.h"
-#include "train/checkpoint.h"
-#include "train/recall.h"
 #include "train/train.h"
+#include "train/trainer.h"
 #include "train/tune.h"
 #include "util/clock.h"
 
-enum { MOST_IN_FLIGHT = 64, TIMED_STEPS = 4 };
+enum { TIMED_STEPS = 4 };
 static const double tuning_share = 0.05, least_tuning = 1; /* of the time training takes; seconds */
 static const double window_seconds = 0.05; /* of work in flight */
 static const double show_seconds = 0.2;    /* between calls of the callback */
 
-struct trainer {
-    const struct ink_train_options *options;
-    const ink_dataset *train, *test;
-    struct ink_plan *plan;
-    struct ink_recall recall;           /* the algorithms taken; its choices are NULL where guesses are */
-    struct ink_run run;                 /* for checkpoints; where they are neither written nor read it is empty */
-    struct ink_checkpoint resumed;      /* file is NULL: training begins anew */
-    char saved[INK_CHECKPOINT_PATH];    /* the last checkpoint; "" */
-    double saved_at;
-    struct ink_feed feed, test_feed;
-    struct ink_sums sums;
-    uint64_t step, steps;               /* steps done since training began, of so many */
-    struct ink_monitored monitored;
-    ink_model *model;
-    struct ink_snapshot good;           /* of the last time that all was known to be finite */
-    float *values;                      /* room for a value a weight */
-    cl_event in_flight[MOST_IN_FLIGHT]; /* of steps i, i + 1, ... at i % MOST_IN_FLIGHT */
-    size_t enqueued, finished, window;  /* steps of this epoch */
-    double began, shown;
-    bool stopped;
-    struct ink_progress progress;
-};
-
-/* Waits until at most so many steps are in flight; gives the first failure. */
-static ink_status settle(struct trainer *t, size_t most)
-{
-    ink_status status = INK_OK;
-    while (t->enqueued - t->finished > most) {
-        cl_event *event = &t->in_flight[t->finished % MOST_IN_FLIGHT];
-        cl_int code = clWaitForEvents(1, event);
-        clReleaseEvent(*event);
-        t->finished++;
-        if (!status)
-            status = ink_cl_check(t->feed.device, code, "clWaitForEvents", "training step");
-    }
-    return status;
-}
-
-/* Enqueues a step with the batch at a place of the epoch, counted in batches. */
-static ink_status enqueue_step(struct trainer *t, size_t place)
-{
-    const struct ink_train_options *o = t->options;
-    size_t batch = (size_t)o->batch, start = place * batch, left = t->feed.count - start;
-    t->progress.learning_rate = ink_schedule_rate(o, &t->monitored, t->step, t->steps, t->steps / (uint64_t)o->epochs);
-    t->step++;
-    ink_plan_set_int(t->plan, INK_STEP, (cl_int)(uint32_t)t->step);
-    ink_plan_set_float(t->plan, INK_LEARNING_RATE, (float)t->progress.learning_rate);
-    ink_plan_set_float(t->plan, INK_CORRECTION1, (float)(1 / (1 - pow(o->beta1, (double)t->step))));
-    ink_plan_set_float(t->plan, INK_CORRECTION2, (float)(1 / (1 - pow(o->beta2, (double)t->step))));
-    ink_plan_set_float(t->plan, INK_AVERAGE_REST, (float)(1 - fmin(o->ema, (1 + (double)t->step) / (10 + (double)t->step))));
-    INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)start, left < batch ? (int)left : (int)batch, &t->in_flight[t->enqueued % MOST_IN_FLIGHT]));
-    if (t->enqueued++ == 0)
-        clFlush(t->feed.device->queue);
-    return INK_OK;
-}
-
-/* Keeps where training stands, no step being in flight. */
-static ink_status keep_good(struct trainer *t)
-{
-    t->good.step = t->step;
-    t->good.epoch = t->progress.epoch;
-    t->good.position = t->finished;
-    t->good.sums = t->sums;
-    t->good.monitored = t->monitored;
-    return ink_snapshot_take(&t->good, t->plan);
-}
-
-/* Goes back to it. */
-static ink_status go_back(struct trainer *t)
-{
-    t->step = t->good.step;
-    t->enqueued = t->finished = t->good.position;
-    t->sums = t->good.sums;
-    t->monitored = t->good.monitored;
-    return ink_snapshot_put(&t->good, t->plan);
-}
-
-/* Tells what was not finite first, the loss of a step of this epoch (counted from 1) being so, or a weight in front of it. Steps
- * are the same each time, so they are gone through again up to it. */
-static ink_status diverge(struct trainer *t, size_t step)
-{
-    struct ink_tensor tensor;
-    const char *what = NULL;
-    INK_TRY(settle(t, 0));
-    INK_TRY(go_back(t));
-    size_t first = t->enqueued;
-    while (t->enqueued + 1 < step) {
-        INK_TRY(enqueue_step(t, t->enqueued));
-        INK_TRY(settle(t, 0));
-    }
-    if (t->enqueued > first) {
-        INK_TRY(ink_plan_gradients(t->plan, t->values));
-        what = ink_model_find_not_finite(t->model, t->values, &tensor) ? "the gradient of " : NULL;
-        if (!what) {
-            INK_TRY(ink_plan_get(t->plan, INK_PARAMETERS, t->values));
-            what = ink_model_find_not_finite(t->model, t->values, &tensor) ? "the new value of " : NULL;
-        }
-    }
-    step -= what != NULL;
-    double rate = ink_schedule_rate(t->options, &t->monitored, t->step - (what != NULL), t->steps, t->steps / (uint64_t)t->options->epochs);
-    return ink_fail(INK_ERROR_DIVERGED, "step %zu of epoch %d: %s%s is not a finite number, at a learning rate of %g; take a lower one, "
-                    "a warm-up (warmup, --warmup), or clip gradients (clip_norm, --clip-norm)%s%s", step, t->progress.epoch,
-                    what ? what : "the loss", what ? tensor.name : "", rate, *t->saved ? "; the last good checkpoint is " : "", t->saved);
-}
-
-/* No step being in flight, looks at what all steps have left. */
-static ink_status check_weights(struct trainer *t)
-{
-    struct ink_tensor tensor;
-    INK_TRY(ink_plan_get(t->plan, INK_PARAMETERS, t->values));
-    return ink_model_find_not_finite(t->model, t->values, &tensor) ? diverge(t, t->finished + 1) : INK_OK;
-}
-
-/* Reads the losses of the steps that are done. */
-static ink_status tally(struct trainer *t)
-{
-    size_t batch = (size_t)t->options->batch, end = t->finished * batch;
-    if (end > t->feed.count)
-        end = t->feed.count;
-    INK_TRY(ink_feed_read(&t->feed, t->sums.count, end));
-    for (size_t i = t->sums.count; i < end; i++)
-        if (!isfinite(t->feed.host_losses[i]))
-            return diverge(t, i / batch + 1);
-    ink_sums_add(&t->sums, &t->feed, t->train, t->sums.count, end);
-    return INK_OK;
-}
-
 /* Asks the callback whether to go on. */
-static void show(struct trainer *t)
+static void show(struct ink_trainer *t)
 {
     struct ink_metrics metrics = ink_sums_metrics(&t->sums);
     t->progress.step = t->finished;
@@ -159,29 +31,8 @@ static void show(struct trainer *t)
         t->stopped = true;
 }
 
-/* Writes what keep_good() kept. Training goes on where that fails: what is on disk is still good. */
-static ink_status save(struct trainer *t)
-{
-    const char *folder = t->options->checkpoints;
-    char path[INK_CHECKPOINT_PATH], *choices;
-    INK_TRY(ink_checkpoint_path(folder, t->step, path));
-    INK_TRY(ink_recall_write(&t->recall, &choices));
-    t->run.choices = choices;
-    ink_status status = ink_checkpoint_write(path, &t->run, &t->good);
-    free(choices);
-    t->run.choices = NULL;
-    t->saved_at = ink_clock();
-    if (status) {
-        ink_log(INK_LOG_WARNING, "no checkpoint is written: %s", ink_last_error());
-        return INK_OK;
-    }
-    memcpy(t->saved, path, sizeof path);
-    ink_checkpoint_prune(folder, t->step, t->options->keep);
-    return INK_OK;
-}
-
 /* True if the step just enqueued is to be followed by a checkpoint. */
-static bool is_due(const struct trainer *t)
+static bool is_due(const struct ink_trainer *t)
 {
     const struct ink_train_options *o = t->options;
     return o->checkpoints && ((o->checkpoint_steps && t->step % (uint64_t)o->checkpoint_steps == 0) ||
@@ -189,44 +40,44 @@ static bool is_due(const struct trainer *t)
 }
 
 /* Waits for all steps, looks whether what they left is well, and keeps it. */
-static ink_status settle_well(struct trainer *t)
+static ink_status settle_well(struct ink_trainer *t)
 {
-    INK_TRY(settle(t, 0));
-    INK_TRY(tally(t));
-    INK_TRY(check_weights(t));
-    return keep_good(t);
+    INK_TRY(ink_trainer_settle(t, 0));
+    INK_TRY(ink_trainer_tally(t));
+    INK_TRY(ink_trainer_check(t));
+    return ink_trainer_keep(t);
 }
 
 /* Steps over the rest of the feed, or until stopped; all are done, and their losses read, on return. */
-static ink_status run_steps(struct trainer *t)
+static ink_status run_steps(struct ink_trainer *t)
 {
     size_t first = t->finished;
     while (t->enqueued < t->progress.steps && !t->stopped) {
         size_t done_before = t->finished;
-        INK_TRY(enqueue_step(t, t->enqueued));
-        INK_TRY(settle(t, t->window));
+        INK_TRY(ink_trainer_enqueue(t, t->enqueued));
+        INK_TRY(ink_trainer_settle(t, t->window));
         if (t->finished > done_before && t->finished > first + 1) {
             double seconds = (ink_clock() - t->began) / (double)(t->finished - first);
-            size_t window = seconds > 0 ? (size_t)(window_seconds / seconds) : MOST_IN_FLIGHT;
-            t->window = window < 2 ? 2 : window > MOST_IN_FLIGHT - 1 ? MOST_IN_FLIGHT - 1 : window;
+            size_t window = seconds > 0 ? (size_t)(window_seconds / seconds) : INK_MOST_IN_FLIGHT;
+            t->window = window < 2 ? 2 : window > INK_MOST_IN_FLIGHT - 1 ? INK_MOST_IN_FLIGHT - 1 : window;
         }
         if (is_due(t)) {
             INK_TRY(settle_well(t));
-            INK_TRY(save(t));
+            INK_TRY(ink_trainer_save(t));
         }
         if (t->finished > first && ink_clock() - t->shown >= show_seconds) {
-            INK_TRY(tally(t));
+            INK_TRY(ink_trainer_tally(t));
             show(t);
         }
     }
-    INK_TRY(settle(t, 0));
+    INK_TRY(ink_trainer_settle(t, 0));
     t->progress.seconds = ink_clock() - t->began;
-    INK_TRY(tally(t));
-    return check_weights(t);
+    INK_TRY(ink_trainer_tally(t));
+    return ink_trainer_check(t);
 }
 
 /* Takes in what the options say to monitor, at the end of an epoch. */
-static void monitor(struct trainer *t, const struct ink_metrics *test)
+static void monitor(struct ink_trainer *t, const struct ink_metrics *test)
 {
     struct ink_metrics metrics = t->test ? *test : ink_sums_metrics(&t->sums);
     double value = t->options->monitor == INK_MONITOR_LOSS ? metrics.loss : metrics.accuracy;
@@ -235,7 +86,7 @@ static void monitor(struct trainer *t, const struct ink_metrics *test)
 }
 
 /* An epoch of which no step is done. */
-static void begin_epoch(struct trainer *t, int epoch)
+static void begin_epoch(struct ink_trainer *t, int epoch)
 {
     t->enqueued = t->finished = 0;
     t->sums = (struct ink_sums){0};
@@ -244,27 +95,27 @@ static void begin_epoch(struct trainer *t, int epoch)
                                         .has_test = t->test != NULL, .best_epoch = t->monitored.best_epoch};
 }
 
-static ink_status run_epoch(struct trainer *t, int epoch, struct ink_metrics *metrics)
+static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics *metrics)
 {
     bool resumed = t->resumed.file && epoch == t->good.epoch && t->step == t->good.step;
     INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, epoch));
     begin_epoch(t, epoch);
     t->window = 1;
     if (resumed)
-        INK_TRY(go_back(t));
+        INK_TRY(ink_trainer_go_back(t));
     if (!resumed)
-        INK_TRY(keep_good(t));
+        INK_TRY(ink_trainer_keep(t));
     if (!resumed && epoch > 1 && t->options->checkpoints && t->options->checkpoint_epochs && (epoch - 1) % t->options->checkpoint_epochs == 0)
-        INK_TRY(save(t));
+        INK_TRY(ink_trainer_save(t));
     t->began = t->shown = ink_clock();
     ink_status status = run_steps(t);
     if (status) {
-        settle(t, 0);
+        ink_trainer_settle(t, 0);
         return status;
     }
     if (t->stopped && t->options->checkpoints) {
-        INK_TRY(keep_good(t));
-        INK_TRY(save(t));
+        INK_TRY(ink_trainer_keep(t));
+        INK_TRY(ink_trainer_save(t));
     }
     if (t->stopped)
         return ink_plan_download(t->plan, t->model);
@@ -279,13 +130,13 @@ static ink_status run_epoch(struct trainer *t, int epoch, struct ink_metrics *me
     show(t);
     if (t->stopped && t->options->checkpoints && epoch < t->options->epochs) {
         begin_epoch(t, epoch + 1);
-        INK_TRY(keep_good(t));
-        return save(t);
+        INK_TRY(ink_trainer_keep(t));
+        return ink_trainer_save(t);
     }
     return INK_OK;
 }
 
-static ink_status prepare(struct trainer *t, ink_model *model, ink_device *device)
+static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *device)
 {
     struct ink_plan_options how = {.batch = t->options->batch, .classes = t->train->classes, .training = true,
                                    .algorithms = t->options->algorithms, .train = t->options,
@@ -306,7 +157,7 @@ static ink_status prepare(struct trainer *t, ink_model *model, ink_device *devic
     return ink_feed_bind(&t->test_feed, t->plan, INK_SECTION_EVALUATE);
 }
 
-static void close_plan(struct trainer *t)
+static void close_plan(struct ink_trainer *t)
 {
     ink_plan_destroy(&t->plan);
     ink_feed_destroy(&t->feed);
@@ -314,7 +165,7 @@ static void close_plan(struct trainer *t)
 }
 
 /* Room for what is kept, filled from the checkpoint if there is one. */
-static ink_status make_room(struct trainer *t)
+static ink_status make_room(struct ink_trainer *t)
 {
     size_t count = t->model->trained_count + 1;
     t->values = malloc(count * sizeof *t->values);
@@ -328,11 +179,11 @@ static ink_status make_room(struct trainer *t)
         ink_log(INK_LOG_WARNING, "%s: does not tell all algorithms that are used here: results may differ from those of an uninterrupted run",
                 t->options->resume);
     INK_TRY(ink_checkpoint_restore(&t->resumed, &t->good));
-    return go_back(t);
+    return ink_trainer_go_back(t);
 }
 
 /* Makes ready for checkpoints and reads the one to go on from, before any work. */
-static ink_status open_checkpoints(struct trainer *t, const struct ink_train_options *given, ink_device *device)
+static ink_status open_checkpoints(struct ink_trainer *t, const struct ink_train_options *given, ink_device *device)
 {
     if (!t->options->checkpoints && !t->options->resume)
         return INK_OK;
@@ -349,19 +200,19 @@ static ink_status open_checkpoints(struct trainer *t, const struct ink_train_opt
 }
 
 /* Seconds that training is expected to take: some steps are timed, and undone. */
-static ink_status expect(struct trainer *t, const ink_model *model, double *seconds)
+static ink_status expect(struct ink_trainer *t, const ink_model *model, double *seconds)
 {
     size_t batch = (size_t)t->options->batch, steps = (t->feed.count + batch - 1) / batch;
     double began = 0;
     INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, 1));
     for (int i = 0; i < 1 + TIMED_STEPS; i++) {
         if (i == 1) { /* the driver finishes kernels at their first run */
-            INK_TRY(settle(t, 0));
+            INK_TRY(ink_trainer_settle(t, 0));
             began = ink_clock();
         }
-        INK_TRY(enqueue_step(t, 0));
+        INK_TRY(ink_trainer_enqueue(t, 0));
     }
-    INK_TRY(settle(t, 0));
+    INK_TRY(ink_trainer_settle(t, 0));
     *seconds = (ink_clock() - began) / TIMED_STEPS * (double)steps * t->options->epochs;
     t->step = 0;
     return ink_plan_rewind(t->plan, model);
@@ -370,7 +221,7 @@ static ink_status expect(struct trainer *t, const ink_model *model, double *seco
 /* Asks the callback while tuning, where no step is done yet. */
 static bool go_on(void *user)
 {
-    struct trainer *t = user;
+    struct ink_trainer *t = user;
     begin_epoch(t, 1);
     if (t->options->progress && !t->options->progress(&t->progress, t->options->user))
         t->stopped = true;
@@ -379,7 +230,7 @@ static bool go_on(void *user)
 
 /* Measures what is not known yet, within its share of the time that training takes, and makes the plan anew if that changed
  * anything. */
-static ink_status tune(struct trainer *t, ink_model *model, ink_device *device)
+static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *device)
 {
     double seconds = 0;
     bool changed = false;
@@ -415,7 +266,7 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
     if ((size_t)options.batch > train->count)
         options.batch = (int)train->count;
     struct ink_choices choices = {0};
-    struct trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
+    struct ink_trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
     t.steps = (uint64_t)options.epochs * ((train->count + (size_t)options.batch - 1) / (size_t)options.batch);
     INK_TRY(ink_train_check_warmup(&options, t.steps));
     ink_status status = open_checkpoints(&t, given, device);
