@@ -38,7 +38,8 @@ static ink_model *make_model(void)
 
 static const struct ink_train_options ways[] = {
     {.optimizer = INK_ADAM, .learning_rate = 0.02, .schedule = INK_SCHEDULE_ONE_CYCLE, .warmup = 4, .clip_norm = 0.5, .ema = 0.9},
-    {.optimizer = INK_SGD, .learning_rate = 0.05, .momentum = 0.9, .schedule = INK_SCHEDULE_PLATEAU, .plateau_epochs = 1, .patience = 5},
+    {.optimizer = INK_SGD, .learning_rate = 0.05, .momentum = 0.9, .schedule = INK_SCHEDULE_PLATEAU, .plateau_epochs = 1,
+     .monitor = INK_MONITOR_ACCURACY, .patience = 5},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
@@ -79,6 +80,8 @@ START_TEST(going_on_gives_the_same_bits)
 {
     struct ink_train_options options = options_of(_i);
     struct end whole = run(&options), end;
+    struct ink_checkpoint last;
+    bool reduced = false;
     options.checkpoints = scratch_path("kept");
     options.checkpoint_steps = EVERY, options.checkpoint_epochs = 1, options.keep = 100;
     end = run(&options);
@@ -91,7 +94,11 @@ START_TEST(going_on_gives_the_same_bits)
         again.resume = path;
         end = run(&again);
         check_equal(&end, &whole, path);
+        ck_ok(ink_checkpoint_open(path, &last));
+        reduced |= last.snapshot.monitored.scale < 1;
+        ink_checkpoint_close(&last);
     }
+    ck_assert_int_eq(reduced, options.schedule == INK_SCHEDULE_PLATEAU); /* so that this too had to be kept */
     ink_model_destroy(&whole.model);
 }
 END_TEST
@@ -148,6 +155,27 @@ START_TEST(a_stop_can_be_resumed)
     end = run(&options);
     check_equal(&end, &whole, path);
     ink_model_destroy(&whole.model);
+}
+END_TEST
+
+/* A run that diverges tells where it was still well. */
+START_TEST(divergence_names_the_last_good_one)
+{
+    ink_dataset *train = make_data(1, COUNT);
+    ink_model *model = NULL, *good = NULL;
+    struct ink_checkpoint_info info;
+    struct ink_train_options options = {.optimizer = INK_SGD, .learning_rate = 1000, .momentum = 0.99, .batch = BATCH, .initialise = true};
+    options.checkpoints = scratch_path("diverged");
+    options.checkpoint_steps = 2;
+    ck_ok(ink_model_parse("input 6x6x1\nconv 4 3x3\ndense 8\ndense 3 softmax\n", &model));
+    ck_fails(ink_train(model, test_device(), train, NULL, &options, NULL, NULL), INK_ERROR_DIVERGED, "; the last good checkpoint is ");
+    ck_ok(ink_checkpoint_load(strstr(ink_last_error(), "checkpoint is ") + strlen("checkpoint is "), &good, &info));
+    for (size_t i = 0; i < good->trained_count; i++)
+        ck_assert(isfinite(good->trained[i]));
+    ck_assert_uint_gt(info.step, 0);
+    ink_model_destroy(&model);
+    ink_model_destroy(&good);
+    ink_dataset_destroy(&train);
 }
 END_TEST
 
@@ -253,6 +281,7 @@ int main(void)
     tcase_add_loop_test(all, going_on_gives_the_same_bits, 0, WAYS);
     tcase_add_test(all, the_newest_are_kept);
     tcase_add_test(all, a_stop_can_be_resumed);
+    tcase_add_test(all, divergence_names_the_last_good_one);
     tcase_add_test(all, damage_is_refused_and_another_offered);
     tcase_add_test(all, another_run_is_refused);
     return run_case(suite, all);

@@ -71,7 +71,7 @@ static void find_divergence(const ink_dataset *data, const struct ink_train_opti
     ink_model_destroy(&model);
 }
 
-/* With rates that are far too high the first bad number is a gradient, a loss or a weight; ink_train() finds it only later, as it
+/* With rates that are far too high the first bad number is a loss; ink_train() finds it only later, as it
  * looks at losses a few times a second, and goes back. The model keeps the weights of the last epoch that was well. */
 START_TEST(divergence_is_named)
 {
@@ -102,6 +102,31 @@ START_TEST(a_bad_start_is_a_bad_loss)
     model->trained[model->trained_count - 1] = NAN;
     struct ink_train_options options = {.epochs = 1, .batch = BATCH};
     ck_fails(ink_train(model, test_device(), data, NULL, &options, NULL, NULL), INK_ERROR_DIVERGED, "step 1 of epoch 1: the loss is not a finite number");
+    ink_model_destroy(&model);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
+/* On black images all activations are 0 and so is every logit, whatever the weights: a good loss. Its gradient grows by 1e20 in each of the
+ * two dense layers, and is too large for a float behind them, in the convolution. */
+START_TEST(a_bad_gradient_is_named)
+{
+    static const uint8_t images[COUNT * PIXELS];
+    uint8_t labels[COUNT];
+    ink_dataset *data = NULL;
+    ink_model *model = parse_model(linear);
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = (uint8_t)(i % CLASSES);
+    ck_ok(ink_dataset_create(images, labels, COUNT, (struct ink_shape){SIDE, SIDE, 1}, CLASSES, &data));
+    for (size_t i = 0; i < ink_model_tensor_count(model); i++) {
+        struct ink_tensor tensor;
+        ck_ok(ink_model_tensor(model, i, &tensor));
+        for (size_t k = 0; k < tensor.count && tensor.rank == 2; k++) /* signs by class, as the gradients of the logits add up to 0 */
+            tensor.data[k] = strcmp(tensor.name, "dense2.weights") != 0 || k % CLASSES == 0 ? 1e20f : -1e20f;
+    }
+    struct ink_train_options options = {.epochs = 1, .batch = BATCH, .optimizer = INK_SGD};
+    ck_fails(ink_train(model, test_device(), data, NULL, &options, NULL, NULL), INK_ERROR_DIVERGED,
+             "step 1 of epoch 1: the gradient of conv1.bias is not a finite number, at a learning rate of 0.01");
     ink_model_destroy(&model);
     ink_dataset_destroy(&data);
 }
@@ -244,6 +269,7 @@ int main(void)
     TCase *all = tcase_create("loop");
     tcase_add_loop_test(all, divergence_is_named, 0, 3);
     tcase_add_test(all, a_bad_start_is_a_bad_loss);
+    tcase_add_test(all, a_bad_gradient_is_named);
     tcase_add_test(all, a_bad_end_is_seen);
     tcase_add_test(all, patience_ends_training);
     tcase_add_test(all, rates_reach_the_device);
