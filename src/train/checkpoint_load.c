@@ -12,10 +12,10 @@ static ink_status load(const struct ink_checkpoint *checkpoint, ink_model **out)
     ink_status status = ink_snapshot_create(model, &checkpoint->run.options, &snapshot);
     if (!status)
         status = ink_checkpoint_restore(checkpoint, &snapshot);
-    if (!status) {
+    if (!status && model->trained_count)
         memcpy(model->trained, snapshot.arrays[INK_PARAMETERS], model->trained_count * sizeof(float));
+    if (!status && model->state_count)
         memcpy(model->state, snapshot.arrays[INK_STATE], model->state_count * sizeof(float));
-    }
     ink_snapshot_destroy(&snapshot);
     if (status)
         ink_model_destroy(&model);
