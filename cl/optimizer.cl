@@ -1,39 +1,120 @@
 /* One optimizer step over the flat buffer of all parameters. An item is a vector. WEIGHT_DECAY as in PyTorch's
- * definitions: added to the gradient, or, DECOUPLED (AdamW, Loshchilov and Hutter 2019), taken off the parameter first. */
+ * definitions: added to the gradient, or, DECOUPLED (AdamW, Loshchilov and Hutter 2019), taken off the parameter first.
+ *   CLIP     1: the gradients are first scaled down to a norm of MAX_NORM, as PyTorch's clip_grad_norm_ does it; parts
+ *            holds the sums of their squares, made by squares
+ *   AVERAGE  1: average += rest * (p - average), p being the new parameter */
+#if CLIP
+#define CLIP_ARGUMENT , in_t parts
+#define CLIP_SCALE float scale = NAME(clip_scale)(parts);
+#define CLIPPED(g) ((g) * scale)
+static __attribute__((always_inline)) float NAME(clip_scale)(in_t parts)
+{
+    floatv sum = LOAD(parts);
+    for (int p = VW; p < PARTS; p += VW)
+        sum += LOAD(parts + p);
+    LANES lane[VW];
+    TO_LANES(sum, lane);
+    float all = 0.0f;
+    UNROLL for (int l = 0; l < VW; l++)
+        all += lane[l];
+    float norm = sqrt(all);
+    return norm > MAX_NORM ? MAX_NORM / (norm + 1e-6f) : 1.0f; /* NaN stays in the gradients that have it */
+}
+#else
+#define CLIP_ARGUMENT
+#define CLIP_SCALE
+#define CLIPPED(g) (g)
+#endif
+#if AVERAGE
+#define AVERAGE_ARGUMENTS , out_t average, float rest
+#define TAKE_AVERAGE(p, i)                                 \
+    {                                                      \
+        floatv old_ = LOAD(average + (i));                 \
+        STORE(fma(SPLAT(rest), (p) - old_, old_), average + (i)); \
+    }
+#else
+#define AVERAGE_ARGUMENTS
+#define TAKE_AVERAGE(p, i)
+#endif
+#define GRADIENT(i, p) DECAY(CLIPPED(LOAD(gradients + (i))), p)
 #define DECAY(g, p) (DECOUPLED || WEIGHT_DECAY == 0.0f ? (g) : fma(SPLAT(WEIGHT_DECAY), p, g))
+
+#ifdef KERNEL_squares
+/* parts[p] = the sum of the squares in the p-th of PARTS pieces of the gradients. A work-group does a piece: its LOCAL
+ * work-items take vectors in turn, and their sums are added as a tree, so the order is always the same. */
+ITEMS_KERNEL(squares)(in_t gradients, out_t parts, int vectors)
+{
+    int part = get_group_id(0), item = get_local_id(0), piece = (vectors + PARTS - 1) / PARTS, end = min((part + 1) * piece, vectors);
+    floatv sum = SPLAT(0.0f);
+    for (int i = part * piece + item; i < end; i += LOCAL) {
+        floatv g = LOAD(gradients + i * VW);
+        sum = fma(g, g, sum);
+    }
+    LANES lane[VW];
+    TO_LANES(sum, lane);
+    float all = 0.0f;
+    UNROLL for (int l = 0; l < VW; l++)
+        all += lane[l];
+#if LOCAL > 1
+    __local float sums[LOCAL];
+    sums[item] = all;
+    for (int half = LOCAL / 2; half; half /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (item < half)
+            sums[item] += sums[item + half];
+    }
+    all = sums[0]; /* of work-item 0, which wrote it */
+#endif
+    if (item == 0)
+        parts[part] = all;
+}
+#endif
 
 #ifdef KERNEL_adam
 /* Kingma and Ba 2015: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p -= rate * (m c1) / (sqrt(v c2) + e), with the
  * corrections c1 = 1 / (1 - b1^t), c2 = 1 / (1 - b2^t), and REST1 = 1 - b1, REST2 = 1 - b2, computed on the host in
  * double precision. */
-ITEMS_KERNEL(adam)(out_t parameters, in_t gradients, out_t moment1, out_t moment2, int vectors, float rate, float c1, float c2)
+ITEMS_KERNEL(adam)(out_t parameters, in_t gradients, out_t moment1, out_t moment2, int vectors, float rate, float c1, float c2 CLIP_ARGUMENT
+                   AVERAGE_ARGUMENTS)
 {
+    CLIP_SCALE
     FOR_ITEMS(i, vectors) {
-        floatv p = LOAD(parameters + i * VW), g = DECAY(LOAD(gradients + i * VW), p);
+        floatv p = LOAD(parameters + i * VW), g = GRADIENT(i * VW, p);
         floatv m = BETA1 * LOAD(moment1 + i * VW) + REST1 * g;
         floatv v = BETA2 * LOAD(moment2 + i * VW) + REST2 * g * g;
         STORE(m, moment1 + i * VW);
         STORE(v, moment2 + i * VW);
         if (DECOUPLED)
             p *= 1.0f - rate * WEIGHT_DECAY;
-        STORE(p - rate * (m * c1) / (sqrt(v * c2) + EPSILON), parameters + i * VW);
+        p = p - rate * (m * c1) / (sqrt(v * c2) + EPSILON);
+        STORE(p, parameters + i * VW);
+        TAKE_AVERAGE(p, i * VW)
     }
 }
 #endif
 
 #ifdef KERNEL_sgd
 /* m = momentum m + g; p -= rate * (Nesterov: g + momentum m; else: m). Sutskever et al. 2013, as PyTorch writes it. */
-ITEMS_KERNEL(sgd)(out_t parameters, in_t gradients, out_t moment1, int vectors, float rate)
+ITEMS_KERNEL(sgd)(out_t parameters, in_t gradients, out_t moment1, int vectors, float rate CLIP_ARGUMENT AVERAGE_ARGUMENTS)
 {
+    CLIP_SCALE
     FOR_ITEMS(i, vectors) {
-        floatv p = LOAD(parameters + i * VW), g = DECAY(LOAD(gradients + i * VW), p);
+        floatv p = LOAD(parameters + i * VW), g = GRADIENT(i * VW, p);
         if (MOMENTUM != 0.0f) {
             floatv m = MOMENTUM * LOAD(moment1 + i * VW) + g;
             STORE(m, moment1 + i * VW);
             g = NESTEROV ? g + MOMENTUM * m : m;
         }
-        STORE(p - rate * g, parameters + i * VW);
+        p = p - rate * g;
+        STORE(p, parameters + i * VW);
+        TAKE_AVERAGE(p, i * VW)
     }
 }
 #endif
+#undef CLIP_ARGUMENT
+#undef CLIP_SCALE
+#undef CLIPPED
+#undef AVERAGE_ARGUMENTS
+#undef TAKE_AVERAGE
+#undef GRADIENT
 #undef DECAY

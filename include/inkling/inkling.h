@@ -47,6 +47,7 @@ typedef enum ink_status {
     INK_ERROR_DEVICE,      /* an OpenCL call failed */
     INK_ERROR_BUILD,       /* an OpenCL program did not build */
     INK_ERROR_UNSUPPORTED, /* known, but not possible on this device or in this build */
+    INK_ERROR_DIVERGED,    /* training met a number that is not finite */
 } ink_status;
 
 /* What went wrong in the last failed call of this thread; "" if nothing did. Valid until this thread's next failure. */
@@ -294,6 +295,25 @@ typedef enum ink_optimizer {
     INK_SGD,    /* with momentum, and Nesterov's form if asked */
 } ink_optimizer;
 
+/* How the learning rate goes on from options' learning_rate. Names and formulas as in torch.optim.lr_scheduler; all but the
+ * step and the plateau schedule change it from step to step. */
+typedef enum ink_schedule {
+    INK_SCHEDULE_CONSTANT,
+    INK_SCHEDULE_STEP,      /* StepLR: times gamma after every step_size epochs */
+    INK_SCHEDULE_COSINE,    /* CosineAnnealingLR: down to min_learning_rate along half a cosine, over the whole run */
+    INK_SCHEDULE_ONE_CYCLE, /* OneCycleLR: from learning_rate / div_factor up to learning_rate in the first pct_start of the
+                               run, then down to learning_rate / (div_factor * final_div_factor) */
+    INK_SCHEDULE_PLATEAU,   /* ReduceLROnPlateau: times gamma, but not below min_learning_rate, after every plateau_epochs epochs
+                               in a row in which what is monitored got no better */
+} ink_schedule;
+
+/* The shape of one-cycle's way up and down. */
+typedef enum ink_anneal { INK_ANNEAL_COSINE, INK_ANNEAL_LINEAR } ink_anneal;
+
+/* What early stopping and the plateau schedule go by: of the test set where one is given, else of the epoch's training. It got
+ * better if it beats the best so far by a ten thousandth of that. */
+typedef enum ink_monitor { INK_MONITOR_LOSS, INK_MONITOR_ACCURACY } ink_monitor;
+
 /* Where training stands; handed to the callback. */
 struct ink_progress {
     int epoch, epochs;         /* epoch counts from 1 */
@@ -301,9 +321,12 @@ struct ink_progress {
     size_t seen, samples;      /* samples done in this epoch, of so many */
     double loss, accuracy;     /* means over the samples of this epoch so far */
     double seconds;            /* since the epoch began; at its end, of its steps without the test */
+    double learning_rate;      /* of the last step begun */
     bool epoch_end;            /* true in the one call that ends an epoch; then: */
     bool has_test;             /* a test set was given */
     double test_loss, test_accuracy;
+    int best_epoch;            /* the epoch in which what is monitored was best so far */
+    bool early;                /* patience is at its end: this epoch is the last */
 };
 
 /* Called a few times a second and at the end of each epoch; the model's host tensors are current in the latter
@@ -321,12 +344,33 @@ struct ink_train_options {
     double epsilon;         /* Adam, AdamW; 0: 1e-7, as Keras has it */
     double weight_decay;    /* AdamW: decoupled; SGD and Adam: added to the gradient; 0 means none */
     double label_smoothing; /* 0 <= s < 1: targets are (1 - s) * onehot + s / classes */
+    ink_schedule schedule;  /* 0: constant */
+    int warmup;             /* steps in which the rate first goes up linearly: by i / (warmup + 1) in the i-th. The cosine and
+                               one-cycle schedules begin behind them */
+    int step_size;          /* step schedule, epochs; 0: a third of all epochs, rounded up */
+    int plateau_epochs;     /* plateau schedule, that is PyTorch's patience + 1; 0: 2 */
+    double gamma;           /* step and plateau schedules; 0 < gamma < 1; 0: 0.1 */
+    double min_learning_rate; /* cosine and plateau schedules; at most learning_rate */
+    double pct_start;       /* one-cycle, 0 < pct_start < 1; 0: 0.3 */
+    double div_factor, final_div_factor; /* one-cycle, at least 1; 0: 25, 1e4 */
+    ink_anneal anneal;      /* one-cycle */
+    double clip_norm;       /* gradients whose norm over all weights together is above it are scaled down to it; 0: never */
+    double ema;             /* keeps an average of the weights, a' = d a + (1 - d) w after each step, d being ema or, while it is less,
+                               (1 + steps) / (10 + steps), steps counting this one. The average is what is tested and what the model gets; 0: none */
+    ink_monitor monitor;
+    int patience;           /* training ends after so many epochs in a row in which what is monitored got no better; 0: never */
     uint64_t seed;          /* order of samples and dropout; also the weights if initialise */
     bool initialise;        /* draw the weights from seed first */
     const char *algorithms; /* NULL: chosen for the device; else "op=name" with commas, for example "conv=im2col,dense=clblast" */
     ink_tune tune;          /* 0: INK_TUNE_NONE. What was chosen is told in the log */
     ink_progress_function progress; /* may be NULL */
     void *user;
+    const char *checkpoints; /* folder for checkpoints, made if it is not there; NULL: none are written */
+    int checkpoint_steps, checkpoint_epochs; /* one is written after each so many steps, and after each so many epochs; 0: not so */
+    double checkpoint_minutes; /* and after so many minutes; 0: not so. All three 0: after each epoch */
+    int keep;               /* the newest so many are kept; 0: 3 */
+    const char *resume;     /* checkpoint to go on from, on the way to the same bits as if training had never ended; NULL: none.
+                               initialise and tune do nothing then */
 };
 
 /* Over one data set. */
@@ -341,9 +385,26 @@ struct ink_metrics {
  * be short. The model ends in the number of classes of the data set, with or without softmax; the loss is sparse
  * categorical cross-entropy. test may be NULL; metrics (may be NULL) is of the last epoch's evaluation on test.
  * *stopped (may be NULL): the callback stopped it; the model then has the weights of the last step. The same
- * seed, device and inputs give the same bits. INK_ERROR_SHAPE if the data does not fit the model. */
+ * seed, device and inputs give the same bits. INK_ERROR_SHAPE if the data does not fit the model. INK_ERROR_DIVERGED, naming step
+ * and layer, if the loss, a gradient or a weight is no finite number; the model then has the weights of the last epoch that was
+ * well. With checkpoints, a stop by the callback writes one too. A checkpoint that cannot be written is told in the log. Resuming,
+ * model, data and the options that the result depends on must be those of the checkpoint: else INK_ERROR_ARGUMENT names what is
+ * not. */
 INK_API ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
                              const struct ink_train_options *options, bool *stopped, struct ink_metrics *metrics);
+
+/* What a checkpoint is of. */
+struct ink_checkpoint_info {
+    struct ink_train_options options; /* as they were given, but for strings, tune, callbacks and those of checkpoints */
+    char algorithms[256];       /* "" where the options gave none */
+    int epoch;                  /* that training is in, from 1 */
+    size_t step;                /* steps done in it */
+    size_t train_count, test_count; /* samples of the data sets; test_count 0: there was no test set */
+};
+
+/* Reads a checkpoint: its model, with the weights at that moment (not their average), to train it on with ink_train(), and what
+ * it is of. INK_ERROR_FORMAT if it is truncated, altered or something else; the message then names the whole one before it. */
+INK_API ink_status ink_checkpoint_load(const char *path, ink_model **model, struct ink_checkpoint_info *info);
 
 struct ink_evaluate_options {
     int batch;              /* 0: 128 */

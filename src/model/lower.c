@@ -267,7 +267,8 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
         ink_value gradients = ink_value_bind(list, "gradients", INK_GRADIENTS, 0, how->parameter_floats * sizeof(float));
         ink_value moment1 = ink_value_bind(list, "moment 1", INK_MOMENT1, 0, how->parameter_floats * sizeof(float));
         ink_value moment2 = ink_value_bind(list, "moment 2", INK_MOMENT2, 0, how->parameter_floats * sizeof(float));
-        ink_emit_optimizer(list, &gather, how->options, parameters, gradients, moment1, moment2, how->parameter_floats);
+        ink_value average = how->options->ema > 0 ? ink_value_bind(list, "average", INK_AVERAGE, 0, how->parameter_floats * sizeof(float)) : INK_NO_VALUE;
+        ink_emit_optimizer(list, &gather, how->options, parameters, gradients, moment1, moment2, average, how->parameter_floats);
     }
     free(l.work);
     if (!status && !list->status && !how->training)

@@ -18,7 +18,7 @@ struct ink_plan {
     size_t parameter_floats, state_floats;
     size_t arena_bytes;
     cl_mem arena;
-    cl_mem storage[INK_MOMENT2 + 1]; /* the plan's own, by enum ink_storage up to INK_MOMENT2 */
+    cl_mem storage[INK_AVERAGE + 1]; /* the plan's own, by enum ink_storage up to INK_AVERAGE */
     cl_program program;
     cl_int scalars[INK_SCALARS];
 };
@@ -48,18 +48,26 @@ static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model)
     return INK_OK;
 }
 
-static ink_status create_storage(struct ink_plan *plan, bool training)
+/* Where weights are averaged, it is the average that is evaluated. */
+static ink_status bind_storage(struct ink_plan *plan, int s, size_t bytes, bool averages)
+{
+    for (int b = plan->first; b <= plan->last; b++)
+        if (!(averages && s == INK_PARAMETERS && b == INK_SECTION_EVALUATE))
+            INK_TRY(ink_bound_storage(&plan->bound[b], (enum ink_storage)s, plan->storage[s], bytes));
+    return s == INK_AVERAGE ? ink_bound_storage(&plan->bound[INK_SECTION_EVALUATE], INK_PARAMETERS, plan->storage[s], bytes) : INK_OK;
+}
+
+static ink_status create_storage(struct ink_plan *plan, bool training, bool averages)
 {
     static const char *const names[] = {"the arena", "the weights", "the gradients", "the running statistics", "the optimizer's state",
-                                        "the optimizer's state"};
-    for (int s = INK_PARAMETERS; s <= INK_MOMENT2; s++) {
+                                        "the optimizer's state", "the average of the weights"};
+    for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++) {
         size_t bytes = (s == INK_STATE ? plan->state_floats : plan->parameter_floats) * sizeof(float);
-        if (!bytes || (!training && s != INK_PARAMETERS && s != INK_STATE))
+        if (!bytes || (!training && s != INK_PARAMETERS && s != INK_STATE) || (!averages && s == INK_AVERAGE))
             continue;
         INK_TRY(ink_buffer_create(plan->device, bytes, names[s], &plan->storage[s]));
         INK_TRY(ink_buffer_zero(plan->device, plan->storage[s], bytes));
-        for (int b = plan->first; b <= plan->last; b++)
-            INK_TRY(ink_bound_storage(&plan->bound[b], (enum ink_storage)s, plan->storage[s], bytes));
+        INK_TRY(bind_storage(plan, s, bytes, averages));
     }
     INK_TRY(ink_buffer_create(plan->device, plan->arena_bytes, "the activations and gradients of a batch", &plan->arena));
     for (int b = plan->first; b <= plan->last; b++)
@@ -151,7 +159,7 @@ ink_status ink_plan_create(struct ink_device *device, const struct ink_model *mo
     if (!status)
         status = prepare_to_fit(plan, model, &how);
     if (!status)
-        status = create_storage(plan, options->training);
+        status = create_storage(plan, options->training, options->training && options->train->ema > 0);
     if (!status)
         status = ink_plan_upload(plan, model);
     if (status)
@@ -168,7 +176,7 @@ void ink_plan_destroy(struct ink_plan **out)
     struct ink_plan *plan = *out;
     clFinish(plan->device->queue);
     discard(plan);
-    for (int s = INK_PARAMETERS; s <= INK_MOMENT2; s++)
+    for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++)
         if (plan->storage[s])
             clReleaseMemObject(plan->storage[s]);
     if (plan->arena)
@@ -244,6 +252,8 @@ ink_status ink_plan_upload(struct ink_plan *plan, const struct ink_model *model)
     INK_TRY(check_same(plan, model));
     plan->bound[INK_SECTION_EVALUATE].constants_done = false;
     INK_TRY(transfer(plan, INK_PARAMETERS, model->trained, true));
+    if (plan->storage[INK_AVERAGE])
+        INK_TRY(transfer(plan, INK_AVERAGE, model->trained, true));
     return transfer(plan, INK_STATE, model->state, true);
 }
 
@@ -258,11 +268,19 @@ ink_status ink_plan_rewind(struct ink_plan *plan, const struct ink_model *model)
 ink_status ink_plan_download(struct ink_plan *plan, struct ink_model *model)
 {
     INK_TRY(check_same(plan, model));
-    INK_TRY(transfer(plan, INK_PARAMETERS, model->trained, false));
+    INK_TRY(transfer(plan, plan->storage[INK_AVERAGE] ? INK_AVERAGE : INK_PARAMETERS, model->trained, false));
     return transfer(plan, INK_STATE, model->state, false);
 }
 
-ink_status ink_plan_gradients(struct ink_plan *plan, float *trained) { return transfer(plan, INK_GRADIENTS, trained, false); }
+ink_status ink_plan_get(struct ink_plan *plan, enum ink_storage storage, float *packed) { return transfer(plan, storage, packed, false); }
+
+ink_status ink_plan_put(struct ink_plan *plan, enum ink_storage storage, const float *packed)
+{
+    plan->bound[INK_SECTION_EVALUATE].constants_done = false;
+    return transfer(plan, storage, (float *)packed, true);
+}
+
+ink_status ink_plan_gradients(struct ink_plan *plan, float *trained) { return ink_plan_get(plan, INK_GRADIENTS, trained); }
 
 const struct ink_launches *ink_plan_launches(const struct ink_plan *plan, enum ink_section section) { return &plan->lists[section]; }
 

@@ -45,9 +45,15 @@ ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int sta
 /* Runs a section on a queue with profiling, waits, and gives the seconds of each of its launches; see ink_bound_time(). */
 ink_status ink_plan_time(struct ink_plan *plan, enum ink_section section, int start, int n, cl_command_queue queue, double *seconds);
 
-/* Copies weights and running statistics between the plan and a model of the same layers. */
+/* Copies weights and running statistics between the plan and a model of the same layers. Where weights are averaged, upload
+ * begins the average anew, and what is downloaded is the average. */
 ink_status ink_plan_upload(struct ink_plan *plan, const struct ink_model *model);
 ink_status ink_plan_download(struct ink_plan *plan, struct ink_model *model);
+
+/* Copies what training changes, INK_PARAMETERS to INK_AVERAGE, out of the plan or into it: in the layout of model->state for
+ * INK_STATE, of model->trained for all others. INK_AVERAGE is there only where weights are averaged. */
+ink_status ink_plan_get(struct ink_plan *plan, enum ink_storage storage, float *packed);
+ink_status ink_plan_put(struct ink_plan *plan, enum ink_storage storage, const float *packed);
 
 /* For tests and tools. */
 const struct ink_launches *ink_plan_launches(const struct ink_plan *plan, enum ink_section section);

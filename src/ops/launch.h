@@ -24,6 +24,7 @@ enum ink_storage {
     INK_STATE,         /* running statistics of all layers, flat, float */
     INK_MOMENT1,       /* optimizer state, in the layout of the parameters */
     INK_MOMENT2,
+    INK_AVERAGE,       /* moving average of the weights, in the layout of the parameters */
     INK_IMAGES,        /* the data set: bytes */
     INK_LABELS,        /* the data set: bytes */
     INK_ORDER,         /* uint: sample numbers in the order of this epoch */
@@ -51,6 +52,7 @@ enum ink_scalar {
     INK_LEARNING_RATE,  /* float */
     INK_CORRECTION1,    /* float: 1 / (1 - beta1^t) of Adam */
     INK_CORRECTION2,    /* float: 1 / (1 - beta2^t) */
+    INK_AVERAGE_REST,   /* float: share of the new weights in their moving average */
     INK_SCALARS
 };
 

@@ -179,8 +179,9 @@ void ink_emit_gather(struct ink_launches *list, const struct ink_call *call, ink
 struct ink_loss_values { ink_value logits, dlogits, labels, order, losses, predictions, probabilities; };
 void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const struct ink_loss_values *values, int classes, float smoothing);
 
-/* One step of an optimizer over flat buffers of count floats, a multiple of 16. */
+/* One step of an optimizer over flat buffers of count floats, a multiple of 16. average: where the average of the parameters is
+ * kept; INK_NO_VALUE: none. */
 void ink_emit_optimizer(struct ink_launches *list, const struct ink_call *call, const struct ink_train_options *options,
-                        ink_value parameters, ink_value gradients, ink_value moment1, ink_value moment2, size_t count);
+                        ink_value parameters, ink_value gradients, ink_value moment1, ink_value moment2, ink_value average, size_t count);
 
 #endif

@@ -13,12 +13,15 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* Values of all options of all subcommands. A subcommand reads those that its table lists; the rest stay zero. */
 struct settings {
-    uint64_t epochs, batch, seed, limit, count;
+    uint64_t epochs, batch, seed, limit, count, warmup, step_size, plateau_epochs, patience;
     double learning_rate, momentum, weight_decay, label_smoothing, seconds;
-    int optimizer; /* an ink_optimizer */
+    double gamma, min_lr, pct_start, div_factor, final_div_factor, clip_norm, ema;
+    int optimizer, schedule, anneal, monitor; /* an ink_optimizer and so on */
     int tune;      /* 0 short, 1 full */
     bool nesterov, force, json, wrong, plan, inference, first_step, full, no_tune, help;
-    const char *model, *device, *data, *out, *algorithms;
+    const char *model, *device, *data, *out, *algorithms, *checkpoints, *checkpoint_every, *resume;
+    uint64_t keep;
+    uint64_t given; /* bit i: the i-th option of the command's table is on the command line */
     char **operands;
     int operand_count;
 };

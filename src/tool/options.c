@@ -190,7 +190,16 @@ static bool take_option(const struct command *command, int argc, char **argv, in
         }
         value = argv[++*i];
     }
+    settings->given |= (uint64_t)1 << (option - command->options);
     return set_option(option, value, settings) || complain_hint(command);
+}
+
+bool option_given(const struct command *command, const struct settings *settings, const char *name)
+{
+    for (const struct option *option = command->options; option->kind; option++)
+        if (strcmp(option->name, name) == 0)
+            return settings->given >> (option - command->options) & 1;
+    return false;
 }
 
 bool options_parse(const struct command *command, int argc, char **argv, struct settings *settings)

@@ -11,6 +11,9 @@
  * meant, on standard error. argv is reordered: the operands come first. */
 bool options_parse(const struct command *command, int argc, char **argv, struct settings *settings);
 
+/* True if an option of this name was on the command line, and not its default taken. */
+bool option_given(const struct command *command, const struct settings *settings, const char *name);
+
 void options_help(const struct command *command, FILE *out);
 
 /* "; use FILE" or the like: how the command is called. */

@@ -11,9 +11,11 @@
 #include "bar.h"
 #include "common.h"
 #include "output.h"
+#include "resume.h"
 #include "text.h"
 
 static const char *const optimizer_names[] = {"adam", "adamw", "sgd"};
+static const char *const schedule_names[] = {"constant", "step", "cosine", "one-cycle", "plateau"};
 
 static volatile sig_atomic_t stop_signal;
 
@@ -102,6 +104,35 @@ static int save(ink_model *model, const struct settings *settings)
     return EXIT_FAILED;
 }
 
+/* An option of another schedule would do nothing. */
+static bool check_schedule(const struct settings *settings)
+{
+    const struct { const char *name; bool set; ink_schedule of[2]; } uses[] = {
+        {"step-size", settings->step_size != 0, {INK_SCHEDULE_STEP, INK_SCHEDULE_STEP}},
+        {"plateau-epochs", settings->plateau_epochs != 0, {INK_SCHEDULE_PLATEAU, INK_SCHEDULE_PLATEAU}},
+        {"gamma", settings->gamma > 0, {INK_SCHEDULE_STEP, INK_SCHEDULE_PLATEAU}},
+        {"min-lr", settings->min_lr > 0, {INK_SCHEDULE_COSINE, INK_SCHEDULE_PLATEAU}},
+        {"pct-start", settings->pct_start > 0, {INK_SCHEDULE_ONE_CYCLE, INK_SCHEDULE_ONE_CYCLE}},
+        {"div-factor", settings->div_factor > 0, {INK_SCHEDULE_ONE_CYCLE, INK_SCHEDULE_ONE_CYCLE}},
+        {"final-div-factor", settings->final_div_factor > 0, {INK_SCHEDULE_ONE_CYCLE, INK_SCHEDULE_ONE_CYCLE}},
+        {"anneal", settings->anneal != 0, {INK_SCHEDULE_ONE_CYCLE, INK_SCHEDULE_ONE_CYCLE}},
+    };
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        const ink_schedule *of = uses[i].of;
+        if (!uses[i].set || (ink_schedule)settings->schedule == of[0] || (ink_schedule)settings->schedule == of[1])
+            continue;
+        complain("--%s is for --schedule %s%s%s; choose it, or leave --%s out", uses[i].name, schedule_names[of[0]], of[0] == of[1] ? "" : " or ",
+                 of[0] == of[1] ? "" : schedule_names[of[1]], uses[i].name);
+        return false;
+    }
+    return true;
+}
+
+static double rate_of(const struct settings *settings)
+{
+    return settings->learning_rate > 0 ? settings->learning_rate : settings->optimizer == INK_SGD ? 0.01 : 0.001;
+}
+
 static bool check_options(const struct settings *settings)
 {
     if (settings->optimizer != INK_SGD && (settings->momentum > 0 || settings->nesterov)) {
@@ -113,26 +144,27 @@ static bool check_options(const struct settings *settings)
         complain("--nesterov needs --momentum, for example --momentum 0.9");
         return false;
     }
-    return true;
+    if (settings->min_lr > rate_of(settings)) {
+        complain("--min-lr is %g, above the learning rate of %g; choose a lower one, or a higher --lr", settings->min_lr, rate_of(settings));
+        return false;
+    }
+    return check_schedule(settings);
 }
 
 static void print_plan(const struct settings *settings, const ink_model *model)
 {
     printf("model   %s: %s layers, %s parameters\n", settings->model ? settings->model : "reference",
            text_count(ink_model_layer_count(model)).s, text_count(ink_model_parameter_count(model)).s);
-    double rate = settings->learning_rate > 0 ? settings->learning_rate : settings->optimizer == INK_SGD ? 0.01 : 0.001;
-    printf("train   %s epoch%s of batches of %s, %s, learning rate %g, seed %llu\n", text_count(settings->epochs).s,
-           settings->epochs == 1 ? "" : "s", text_count(settings->batch).s, optimizer_names[settings->optimizer], rate,
-           (unsigned long long)settings->seed);
+    bool scheduled = settings->schedule != INK_SCHEDULE_CONSTANT;
+    printf("train   %s epoch%s of batches of %s, %s, learning rate %g%s%s, seed %llu\n", text_count(settings->epochs).s,
+           settings->epochs == 1 ? "" : "s", text_count(settings->batch).s, optimizer_names[settings->optimizer], rate_of(settings),
+           scheduled ? " " : "", scheduled ? schedule_names[settings->schedule] : "", (unsigned long long)settings->seed);
     fflush(stdout);
 }
 
-/* Trains what has been made ready and saves it; returns the exit status. */
-static int train(const struct settings *settings, ink_model *model, ink_device *device, const ink_dataset *data,
-                 const ink_dataset *test)
+static struct ink_train_options options_of(const struct settings *settings, struct watch *watch)
 {
-    struct watch watch = {0};
-    struct ink_train_options options = {
+    return (struct ink_train_options){
         .epochs = (int)settings->epochs,
         .batch = (int)settings->batch,
         .optimizer = (ink_optimizer)settings->optimizer,
@@ -141,24 +173,52 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
         .nesterov = settings->nesterov,
         .weight_decay = settings->weight_decay,
         .label_smoothing = settings->label_smoothing,
+        .schedule = (ink_schedule)settings->schedule,
+        .warmup = (int)settings->warmup,
+        .step_size = (int)settings->step_size,
+        .plateau_epochs = (int)settings->plateau_epochs,
+        .gamma = settings->gamma,
+        .min_learning_rate = settings->min_lr,
+        .pct_start = settings->pct_start,
+        .div_factor = settings->div_factor,
+        .final_div_factor = settings->final_div_factor,
+        .anneal = (ink_anneal)settings->anneal,
+        .clip_norm = settings->clip_norm,
+        .ema = settings->ema,
+        .monitor = (ink_monitor)settings->monitor,
+        .patience = (int)settings->patience,
         .seed = settings->seed,
         .initialise = true,
         .algorithms = settings->algorithms,
         .tune = settings->no_tune ? INK_TUNE_NONE : (ink_tune)(INK_TUNE_SHORT + settings->tune),
         .progress = on_progress,
-        .user = &watch,
+        .user = watch,
     };
+}
+
+/* Trains what has been made ready and saves it; returns the exit status. */
+static int train(const struct settings *settings, ink_model *model, ink_device *device, const ink_dataset *data,
+                 const ink_dataset *test)
+{
+    struct watch watch = {0};
+    struct ink_train_options options = options_of(settings, &watch);
+    char folder[DATA_PATH_SIZE];
+    if (!set_checkpoints(settings, folder, &options))
+        return EXIT_USAGE;
     bool stopped = false;
     struct ink_metrics metrics = {0};
     watch_signals();
     ink_status failed = ink_train(model, device, data, test, &options, &stopped, &metrics);
     bar_clear();
     if (failed)
-        return complain_library(settings->model);
+        return complain_library(settings->resume ? NULL : settings->model);
     if (stopped) {
         printf("stopped in epoch %d of %d after step %s of %s\n", watch.last.epoch, watch.last.epochs,
                text_count(watch.last.step).s, text_count(watch.last.steps).s);
     } else {
+        if (watch.last.early)
+            printf("ended after epoch %d, as --patience asks: the test %s was best in epoch %d\n", watch.last.epoch,
+                   settings->monitor == INK_MONITOR_LOSS ? "loss" : "accuracy", watch.last.best_epoch);
         char line[128];
         text_accuracy(&metrics, line, sizeof line);
         printf("%s%s%s\n", colour(COLOUR_BOLD), line, colour(COLOUR_OFF));
@@ -167,19 +227,27 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
     return status == EXIT_OK && stopped ? 128 + stop_signal : status;
 }
 
-static int run(const struct settings *settings)
+static int run(const struct settings *given)
 {
+    struct settings merged = *given;
+    const struct settings *settings = &merged;
+    struct ink_checkpoint_info info;
+    struct ink_train_options none = {0};
     char path[DATA_PATH_SIZE];
     ink_dataset *data = NULL, *test = NULL;
     ink_model *model = NULL;
     ink_device *device = NULL;
     int status = EXIT_FAILED;
-    if (!check_options(settings))
+    if (settings->resume && !resume_settings(&merged, &model, &info))
+        return EXIT_FAILED;
+    if (!check_options(settings) || !set_checkpoints(settings, path, &none)) {
+        ink_model_destroy(&model);
         return EXIT_USAGE;
+    }
     /* A reader of the lines that goes away (train | head) must not cost the model; main() reports the lost output. */
     signal(SIGPIPE, SIG_IGN);
     if (!output_is_possible(settings->out, settings->force, "a model", is_model))
-        return EXIT_FAILED;
+        goto done;
     if (settings->model && !parse_model(settings->model, &model))
         goto done;
     if (!find_data(settings, path) || !load_data(path, INK_TRAIN, settings, &data)
@@ -195,6 +263,9 @@ static int run(const struct settings *settings)
         goto done;
     print_device(device);
     print_plan(settings, model);
+    if (settings->resume)
+        printf("resume  %s: epoch %d, after step %s\n", settings->resume, info.epoch, text_count(info.step).s);
+    fflush(stdout);
     status = train(settings, model, device, data, test);
 done:
     ink_device_destroy(&device);
@@ -218,6 +289,31 @@ static const struct option options[] = {
      "decoupled for adamw, added to the gradient for adam and sgd; 0 if not given"},
     {OPTION_REAL, FIELD(label_smoothing), "label-smoothing", 0, "X", 0, 0, 0, 1, NULL,
      "share of each target spread over all classes; 0 if not given"},
+    {OPTION_CHOICE, FIELD(schedule), "schedule", 0, "constant|step|cosine|one-cycle|plateau", 0, 0, 0, 0, "constant",
+     "how the learning rate goes on, as PyTorch's schedulers have it"},
+    {OPTION_WHOLE, FIELD(warmup), "warmup", 0, "N", 0, 1000000000, 0, 0, NULL,
+     "steps in which the learning rate first goes up linearly, none if not given"},
+    {OPTION_WHOLE, FIELD(step_size), "step-size", 0, "N", 1, 1000000, 0, 0, NULL,
+     "of step: epochs after which the rate is multiplied by --gamma, a third of all if not given"},
+    {OPTION_WHOLE, FIELD(plateau_epochs), "plateau-epochs", 0, "N", 1, 1000000, 0, 0, NULL,
+     "of plateau: epochs without a better result after which it is, 2 if not given"},
+    {OPTION_REAL, FIELD(gamma), "gamma", 0, "X", 0, 0, 1e-9, 1, NULL, "of step and plateau, 0.1 if not given"},
+    {OPTION_REAL, FIELD(min_lr), "min-lr", 0, "X", 0, 0, 0, 1000, NULL, "of cosine and plateau: where the rate ends, 0 if not given"},
+    {OPTION_REAL, FIELD(pct_start), "pct-start", 0, "X", 0, 0, 1e-9, 1, NULL,
+     "of one-cycle: share of the steps in which the rate goes up, 0.3 if not given"},
+    {OPTION_REAL, FIELD(div_factor), "div-factor", 0, "X", 0, 0, 1, 1e12, NULL,
+     "of one-cycle: it begins at the learning rate divided by this, 25 if not given"},
+    {OPTION_REAL, FIELD(final_div_factor), "final-div-factor", 0, "X", 0, 0, 1, 1e12, NULL,
+     "of one-cycle: it ends at what it began with divided by this, 10,000 if not given"},
+    {OPTION_CHOICE, FIELD(anneal), "anneal", 0, "cosine|linear", 0, 0, 0, 0, "cosine", "of one-cycle: the shape of its ways"},
+    {OPTION_REAL, FIELD(clip_norm), "clip-norm", 0, "X", 0, 0, 1e-9, 1e9, NULL,
+     "scale gradients down whose norm over all weights is above X"},
+    {OPTION_REAL, FIELD(ema), "ema", 0, "X", 0, 0, 0, 1, NULL,
+     "test and save a moving average of the weights that keeps this share of itself in each step"},
+    {OPTION_WHOLE, FIELD(patience), "patience", 0, "N", 1, 1000000, 0, 0, NULL,
+     "end after so many epochs in a row without a better result"},
+    {OPTION_CHOICE, FIELD(monitor), "monitor", 0, "loss|accuracy", 0, 0, 0, 0, "loss",
+     "the test result that --patience and the plateau schedule go by"},
     {OPTION_WHOLE, FIELD(seed), "seed", 's', "N", 0, UINT64_MAX, 0, 0, "1",
      "of the first weights, the order of images and dropout; the same seed on the same device gives the same model"},
     OPTION_OF_DEVICE,
@@ -225,6 +321,13 @@ static const struct option options[] = {
     OPTION_OF_LIMIT("use only the first N training and the first N test images"),
     {OPTION_TEXT, FIELD(algorithms), "algorithms", 0, "LIST", 0, 0, 0, 0, NULL,
      "op=name with commas, for example conv=im2col,dense=clblast (else chosen for the device)"},
+    {OPTION_TEXT, FIELD(checkpoint_every), "checkpoint-every", 0, "N[m|e]", 0, 0, 0, 0, NULL,
+     "write a checkpoint after every N steps, N minutes (10m) or N epochs (1e)"},
+    {OPTION_TEXT, FIELD(checkpoints), "checkpoints", 0, "DIR", 0, 0, 0, 0, NULL,
+     "folder for checkpoints (else that of --resume, else FILE of --out with .checkpoints for its ending)"},
+    {OPTION_WHOLE, FIELD(keep), "keep", 0, "N", 1, 1000000, 0, 0, NULL, "newest checkpoints that are kept, 3 if not given"},
+    {OPTION_TEXT, FIELD(resume), "resume", 0, "FILE", 0, 0, 0, 0, NULL,
+     "go on from a checkpoint, with its model and options where they are not given"},
     {OPTION_TEXT, FIELD(out), "out", 'o', "FILE", 0, 0, 0, 0, "inkling.safetensors", "where to save the model"},
     {OPTION_CHOICE, FIELD(tune), "tune", 0, "short|full", 0, 0, 0, 0, "short",
      "measure which algorithms are the fastest first: within 5 % of the time training takes, or all"},
@@ -236,5 +339,5 @@ static const struct option options[] = {
 const struct command train_command = {
     .name = "train", .operands = "", .options = options, .run = run,
     .summary = "train a model and save it",
-    .more = "Ctrl-C stops after the running step and saves what has been learnt so far.\n",
+    .more = "Ctrl-C stops after the running step and saves what has been learnt so far, with checkpoints also one of them.\n",
 };

@@ -111,6 +111,20 @@ static int create_aside(const char *path, char *aside, size_t length)
     return -1;
 }
 
+/* Syncs the folder that a file was renamed in, so that its name is kept too. Systems that cannot do that keep it anyway, or do
+ * not promise it; the file itself is whole in any case. */
+static void sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    int descriptor = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (descriptor >= 0) {
+        fsync(descriptor);
+        close(descriptor);
+    }
+    free(folder);
+}
+
 ink_status ink_file_replace(const char *path, const void *data, size_t size)
 {
     struct stat older;
@@ -155,6 +169,8 @@ ink_status ink_file_replace(const char *path, const void *data, size_t size)
     if (status) {
         unlink(aside);
         ink_fail(status, "%s: cannot be written: %s", path, strerror(cause));
+    } else {
+        sync_folder(target);
     }
 fail:
     free(aside);

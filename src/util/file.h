@@ -9,7 +9,7 @@
  * text can be used as a string. Errors name the path and the cause. */
 ink_status ink_file_read(const char *path, size_t limit, unsigned char **data, size_t *size);
 
-/* Writes size bytes to a new file beside path, syncs it and renames it to path. On failure (no such folder, no
+/* Writes size bytes to a new file beside path, syncs it, renames it to path and syncs the folder. On failure (no such folder, no
  * permission, full disk) nothing is left beside path and an older file at path is untouched. An older file's
  * permissions are kept, and where path is a symbolic link its target is replaced. A device or a pipe is written to. */
 ink_status ink_file_replace(const char *path, const void *data, size_t size);

@@ -32,6 +32,7 @@ const char *ink_status_text(ink_status status)
     case INK_ERROR_DEVICE: return "device error";
     case INK_ERROR_BUILD: return "build failure";
     case INK_ERROR_UNSUPPORTED: return "not supported";
+    case INK_ERROR_DIVERGED: return "not a finite number";
     }
     return "unknown status";
 }

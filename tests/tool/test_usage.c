@@ -49,6 +49,21 @@ START_TEST(usage_errors_name_the_thing)
         {"train --momentum 0.9", "--momentum is for --optimizer sgd; adam has its own"},
         {"train --optimizer adamw --nesterov", "--nesterov is for --optimizer sgd; adamw has its own"},
         {"train --optimizer sgd --nesterov", "--nesterov needs --momentum"},
+        {"train --schedule linear", "--schedule: \"linear\" is none of constant|step|cosine|one-cycle|plateau"},
+        {"train --warmup -1", "--warmup: -1 is out of range; give a whole number from 0 to 1,000,000,000"},
+        {"train --gamma 0.5", "--gamma is for --schedule step or plateau; choose it, or leave --gamma out"},
+        {"train --schedule one-cycle --step-size 2", "--step-size is for --schedule step; choose it"},
+        {"train --schedule cosine --pct-start 0.2", "--pct-start is for --schedule one-cycle"},
+        {"train --schedule cosine --anneal linear", "--anneal is for --schedule one-cycle"},
+        {"train --schedule cosine --min-lr 0.1", "--min-lr is 0.1, above the learning rate of 0.001; choose a lower one, or a higher --lr"},
+        {"train --clip-norm 0", "--clip-norm: 0 is out of range"},
+        {"train --ema 1", "--ema: 1 is out of range; give a number from 0 to below 1"},
+        {"train --patience 0", "--patience: 0 is out of range; give a whole number from 1 to 1,000,000"},
+        {"train --monitor f1", "--monitor: \"f1\" is none of loss|accuracy"},
+        {"train --checkpoint-every 5x", "--checkpoint-every: \"5x\" is neither steps, as 500, nor minutes, as 10m, nor epochs, as 1e"},
+        {"train --checkpoint-every 0", "--checkpoint-every: \"0\" is neither"},
+        {"train --checkpoint-every -5m", "is neither steps"},
+        {"train --keep 0", "--keep: 0 is out of range"},
         {"train model", "what is \"model\" for?"},
         {"evaluate", "evaluate needs MODEL"},
         {"evaluate a b", "what is \"b\" for?"},
@@ -153,6 +168,8 @@ START_TEST(paths_that_cannot_be_used_are_named)
     check_run("train --model temporary", 1, NULL, "temporary: is a folder");
     check_run("train --model letter.txt", 1, NULL, "letter.txt: ");
     check_run("train --data nowhere", 1, NULL, "nowhere");
+    check_run("train --resume missing.safetensors", 1, NULL, "missing.safetensors: cannot be opened: No such file or directory");
+    check_run("train --resume letter.txt", 1, NULL, "letter.txt: is no checkpoint");
     check_run("evaluate missing.safetensors", 1, NULL, "missing.safetensors: cannot be opened");
     check_run("evaluate letter.txt", 1, NULL, "letter.txt: ");
     check_run("summary letter.txt", 1, NULL, "letter.txt: ");

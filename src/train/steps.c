@@ -1,0 +1,128 @@
+/* The steps of training; see trainer.h. */
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/dataset.h"
+#include "util/clock.h"
+
+ink_status ink_trainer_settle(struct ink_trainer *t, size_t most)
+{
+    ink_status status = INK_OK;
+    while (t->enqueued - t->finished > most) {
+        cl_event *event = &t->in_flight[t->finished % INK_MOST_IN_FLIGHT];
+        cl_int code = clWaitForEvents(1, event);
+        clReleaseEvent(*event);
+        t->finished++;
+        if (!status)
+            status = ink_cl_check(t->feed.device, code, "clWaitForEvents", "training step");
+    }
+    return status;
+}
+
+ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
+{
+    const struct ink_train_options *o = t->options;
+    size_t batch = (size_t)o->batch, start = place * batch, left = t->feed.count - start;
+    t->progress.learning_rate = ink_schedule_rate(o, &t->monitored, t->step, t->steps, t->steps / (uint64_t)o->epochs);
+    t->step++;
+    ink_plan_set_int(t->plan, INK_STEP, (cl_int)(uint32_t)t->step);
+    ink_plan_set_float(t->plan, INK_LEARNING_RATE, (float)t->progress.learning_rate);
+    ink_plan_set_float(t->plan, INK_CORRECTION1, (float)(1 / (1 - pow(o->beta1, (double)t->step))));
+    ink_plan_set_float(t->plan, INK_CORRECTION2, (float)(1 / (1 - pow(o->beta2, (double)t->step))));
+    ink_plan_set_float(t->plan, INK_AVERAGE_REST, (float)(1 - fmin(o->ema, (1 + (double)t->step) / (10 + (double)t->step))));
+    INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)start, left < batch ? (int)left : (int)batch, &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT]));
+    if (t->enqueued++ == 0)
+        clFlush(t->feed.device->queue);
+    return INK_OK;
+}
+
+ink_status ink_trainer_keep(struct ink_trainer *t)
+{
+    t->good.step = t->step;
+    t->good.epoch = t->progress.epoch;
+    t->good.position = t->finished;
+    t->good.sums = t->sums;
+    t->good.monitored = t->monitored;
+    return ink_snapshot_take(&t->good, t->plan);
+}
+
+ink_status ink_trainer_go_back(struct ink_trainer *t)
+{
+    t->step = t->good.step;
+    t->enqueued = t->finished = t->good.position;
+    t->sums = t->good.sums;
+    t->monitored = t->good.monitored;
+    return ink_snapshot_put(&t->good, t->plan);
+}
+
+/* Tells what was not finite first, the loss of a step of this epoch (counted from 1) being so, or a weight in front of it. Steps
+ * are the same each time, so they are gone through again up to it. */
+static ink_status diverge(struct ink_trainer *t, size_t step)
+{
+    struct ink_tensor tensor;
+    const char *what = NULL;
+    INK_TRY(ink_trainer_settle(t, 0));
+    INK_TRY(ink_trainer_go_back(t));
+    size_t first = t->enqueued;
+    while (t->enqueued + 1 < step) {
+        INK_TRY(ink_trainer_enqueue(t, t->enqueued));
+        INK_TRY(ink_trainer_settle(t, 0));
+    }
+    if (t->enqueued > first) {
+        INK_TRY(ink_plan_gradients(t->plan, t->values));
+        what = ink_model_find_not_finite(t->model, t->values, &tensor) ? "the gradient of " : NULL;
+        if (!what) {
+            INK_TRY(ink_plan_get(t->plan, INK_PARAMETERS, t->values));
+            what = ink_model_find_not_finite(t->model, t->values, &tensor) ? "the new value of " : NULL;
+        }
+    }
+    step -= what != NULL;
+    double rate = ink_schedule_rate(t->options, &t->monitored, t->step - (what != NULL), t->steps, t->steps / (uint64_t)t->options->epochs);
+    return ink_fail(INK_ERROR_DIVERGED, "step %zu of epoch %d: %s%s is not a finite number, at a learning rate of %g; take a lower one, "
+                    "a warm-up (warmup, --warmup), or clip gradients (clip_norm, --clip-norm)%s%s", step, t->progress.epoch,
+                    what ? what : "the loss", what ? tensor.name : "", rate, *t->saved ? "; the last good checkpoint is " : "", t->saved);
+}
+
+ink_status ink_trainer_check(struct ink_trainer *t)
+{
+    struct ink_tensor tensor;
+    INK_TRY(ink_plan_get(t->plan, INK_PARAMETERS, t->values));
+    return ink_model_find_not_finite(t->model, t->values, &tensor) ? diverge(t, t->finished + 1) : INK_OK;
+}
+
+ink_status ink_trainer_tally(struct ink_trainer *t)
+{
+    size_t batch = (size_t)t->options->batch, end = t->finished * batch;
+    if (end > t->feed.count)
+        end = t->feed.count;
+    INK_TRY(ink_feed_read(&t->feed, t->sums.count, end));
+    for (size_t i = t->sums.count; i < end; i++)
+        if (!isfinite(t->feed.host_losses[i]))
+            return diverge(t, i / batch + 1);
+    ink_sums_add(&t->sums, &t->feed, t->train, t->sums.count, end);
+    return INK_OK;
+}
+
+/* Writes what ink_trainer_keep() kept. Training goes on where that fails: what is on disk is still good. */
+ink_status ink_trainer_save(struct ink_trainer *t)
+{
+    const char *folder = t->options->checkpoints;
+    char path[INK_CHECKPOINT_PATH], *choices;
+    INK_TRY(ink_checkpoint_path(folder, t->step, path));
+    INK_TRY(ink_recall_write(&t->recall, &choices));
+    t->run.choices = choices;
+    ink_status status = ink_checkpoint_write(path, &t->run, &t->good);
+    free(choices);
+    t->run.choices = NULL;
+    t->saved_at = ink_clock();
+    if (status) {
+        ink_log(INK_LOG_WARNING, "no checkpoint is written: %s", ink_last_error());
+        return INK_OK;
+    }
+    memcpy(t->saved, path, sizeof path);
+    ink_checkpoint_prune(folder, t->step, t->options->keep);
+    return INK_OK;
+}

@@ -1,0 +1,279 @@
+/* The manners of the training loop: numbers that are not finite stop it and are named, patience ends it, schedules reach the
+ * device, and the weights of a run with averaging are the averages. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/trial.h"
+#include "suite.h"
+#include "train/train.h"
+#include "util/rng.h"
+
+enum { SIDE = 6, PIXELS = SIDE * SIDE, CLASSES = 3, COUNT = 90, BATCH = 10 };
+
+/* Noise, brighter in a third of the rows that tells the class. */
+static ink_dataset *make_data(void)
+{
+    static uint8_t images[COUNT * PIXELS], labels[COUNT];
+    ink_dataset *dataset = NULL;
+    for (uint32_t i = 0; i < COUNT * PIXELS; i++) {
+        uint32_t words[4];
+        ink_random_words(4, 1, i, words);
+        labels[i / PIXELS] = (uint8_t)(i / PIXELS % CLASSES);
+        images[i] = (uint8_t)(words[0] % 100 + (i % PIXELS / 12 == labels[i / PIXELS] ? 100 : 0));
+    }
+    ck_ok(ink_dataset_create(images, labels, COUNT, (struct ink_shape){SIDE, SIDE, 1}, CLASSES, &dataset));
+    return dataset;
+}
+
+/* Without activations in between, numbers that are too large grow on; a ReLU may end them. */
+static const char *const linear = "input 6x6x1\nconv 4 3x3\ndense 8\ndense 3 softmax\n";
+
+static ink_model *parse_model(const char *text)
+{
+    ink_model *model = NULL;
+    ck_ok(ink_model_parse(text, &model));
+    ck_ok(ink_model_initialise(model, 3));
+    return model;
+}
+
+static ink_model *make_model(void) { return parse_model("input 6x6x1\nconv 4 3x3 relu\ndense 8 relu\ndense 3 softmax\n"); }
+
+/* Steps by hand, as ink_train() does them, to the first number that is not finite; what it is called in the message. */
+static void find_divergence(const ink_dataset *data, const struct ink_train_options *options, char *what, size_t size)
+{
+    ink_model *model = parse_model(linear);
+    struct trial trial;
+    float *values = malloc(model->trained_count * sizeof(float));
+    trial_open(&trial, model, data, options, BATCH, INK_STYLE_AUTO);
+    *what = 0;
+    for (int epoch = 1; epoch <= options->epochs && !*what; epoch++) {
+        ck_ok(ink_feed_order(&trial.feed, true, options->seed, epoch));
+        for (int step = 1; step <= COUNT / BATCH && !*what; step++) {
+            double loss = trial_run(&trial, INK_SECTION_TRAIN, (step - 1) * BATCH, BATCH);
+            if (!isfinite(loss))
+                snprintf(what, size, "step %d of epoch %d: the loss is not a finite number", step, epoch);
+            for (int changed = 0; changed < 2 && !*what; changed++) {
+                struct ink_tensor tensor;
+                ck_ok(ink_plan_get(trial.plan, changed ? INK_PARAMETERS : INK_GRADIENTS, values));
+                for (size_t i = ink_model_tensor_count(model); i-- > 0 && !*what;) {
+                    ck_ok(ink_model_tensor(model, i, &tensor));
+                    for (size_t k = 0; k < tensor.count && !*what; k++)
+                        if (!isfinite(values[tensor.data - model->trained + (ptrdiff_t)k]))
+                            snprintf(what, size, "step %d of epoch %d: the %s of %s is not a finite number, at a learning rate of %g", step, epoch,
+                                     changed ? "new value" : "gradient", tensor.name, options->learning_rate);
+                }
+            }
+        }
+    }
+    trial_close(&trial);
+    free(values);
+    ink_model_destroy(&model);
+}
+
+/* With rates that are far too high the first bad number is a loss; ink_train() finds it only later, as it
+ * looks at losses a few times a second, and goes back. The model keeps the weights of the last epoch that was well. */
+START_TEST(divergence_is_named)
+{
+    static const struct { ink_optimizer optimizer; double rate; } ways[] = {{INK_SGD, 1000}, {INK_SGD, 60}, {INK_SGD, 300}};
+    ink_dataset *data = make_data();
+    struct ink_train_options options = {.epochs = 30, .batch = BATCH, .optimizer = ways[_i].optimizer, .learning_rate = ways[_i].rate, .seed = 9};
+    options.momentum = 0.99;
+    char what[200];
+    find_divergence(data, &options, what, sizeof what);
+    ck_assert_msg(*what, "does not diverge at a rate of %g", ways[_i].rate);
+    ink_model *model = parse_model(linear);
+    ck_fails(ink_train(model, test_device(), data, NULL, &options, NULL, NULL), INK_ERROR_DIVERGED, what);
+    ck_assert_msg(strstr(ink_last_error(), "clip_norm") != NULL, "%s", ink_last_error());
+    for (size_t i = 0; i < model->trained_count; i++)
+        ck_assert(isfinite(model->trained[i]));
+    options.clip_norm = 0.1; /* the mend that the message tells */
+    options.learning_rate = 0.01;
+    ck_ok(ink_train(model, test_device(), data, NULL, &options, NULL, NULL));
+    ink_model_destroy(&model);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
+START_TEST(a_bad_start_is_a_bad_loss)
+{
+    ink_dataset *data = make_data();
+    ink_model *model = make_model();
+    model->trained[model->trained_count - 1] = NAN;
+    struct ink_train_options options = {.epochs = 1, .batch = BATCH};
+    ck_fails(ink_train(model, test_device(), data, NULL, &options, NULL, NULL), INK_ERROR_DIVERGED, "step 1 of epoch 1: the loss is not a finite number");
+    ink_model_destroy(&model);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
+/* On black images all activations are 0 and so is every logit, whatever the weights: a good loss. Its gradient grows by 1e20 in each of the
+ * two dense layers, and is too large for a float behind them, in the convolution. */
+START_TEST(a_bad_gradient_is_named)
+{
+    static const uint8_t images[COUNT * PIXELS];
+    uint8_t labels[COUNT];
+    ink_dataset *data = NULL;
+    ink_model *model = parse_model(linear);
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = (uint8_t)(i % CLASSES);
+    ck_ok(ink_dataset_create(images, labels, COUNT, (struct ink_shape){SIDE, SIDE, 1}, CLASSES, &data));
+    for (size_t i = 0; i < ink_model_tensor_count(model); i++) {
+        struct ink_tensor tensor;
+        ck_ok(ink_model_tensor(model, i, &tensor));
+        for (size_t k = 0; k < tensor.count && tensor.rank == 2; k++) /* signs by class, as the gradients of the logits add up to 0 */
+            tensor.data[k] = strcmp(tensor.name, "dense2.weights") != 0 || k % CLASSES == 0 ? 1e20f : -1e20f;
+    }
+    struct ink_train_options options = {.epochs = 1, .batch = BATCH, .optimizer = INK_SGD};
+    ck_fails(ink_train(model, test_device(), data, NULL, &options, NULL, NULL), INK_ERROR_DIVERGED,
+             "step 1 of epoch 1: the gradient of conv1.bias is not a finite number, at a learning rate of 0.01");
+    ink_model_destroy(&model);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
+/* The last step of a run has no loss behind it: what it leaves is looked at. */
+START_TEST(a_bad_end_is_seen)
+{
+    ink_dataset *data = make_data();
+    ink_model *model = make_model();
+    struct ink_train_options options = {.epochs = 1, .batch = COUNT, .optimizer = INK_SGD, .learning_rate = 1000, .weight_decay = 1000};
+    for (size_t i = 0; i < model->trained_count; i++)
+        model->trained[i] *= 1e-3f;
+    model->trained[0] = 1e35f; /* times 1e6 overflows; and no loss is out of range: the rest behind it is zero */
+    for (size_t i = 40; i < model->trained_count; i++)
+        model->trained[i] = 0;
+    float first = model->trained[0];
+    ck_fails(ink_train(model, test_device(), data, NULL, &options, NULL, NULL), INK_ERROR_DIVERGED, "step 1 of epoch 1: the new value of conv1.weights");
+    ck_assert_float_eq(model->trained[0], first);
+    ink_model_destroy(&model);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
+struct seen { int epochs, early, best; double rates[64]; };
+
+static bool watch(const struct ink_progress *progress, void *user)
+{
+    struct seen *seen = user;
+    if (progress->epoch_end) {
+        seen->rates[seen->epochs++] = progress->learning_rate;
+        seen->early = progress->early ? progress->epoch : 0;
+        seen->best = progress->best_epoch;
+    }
+    return true;
+}
+
+/* A rate of next to nothing makes no epoch better than the first by a ten thousandth. */
+START_TEST(patience_ends_training)
+{
+    ink_dataset *data = make_data();
+    struct seen seen = {0};
+    struct ink_train_options options = {.epochs = 20, .batch = BATCH, .optimizer = INK_SGD, .learning_rate = 1e-9, .seed = 2, .patience = 3,
+                                        .schedule = INK_SCHEDULE_PLATEAU, .plateau_epochs = 2, .gamma = 0.5, .progress = watch, .user = &seen};
+    for (int test = 0; test < 2; test++) {
+        ink_model *model = make_model();
+        bool stopped = true;
+        seen = (struct seen){0};
+        options.monitor = test ? INK_MONITOR_ACCURACY : INK_MONITOR_LOSS;
+        ck_ok(ink_train(model, test_device(), data, test ? data : NULL, &options, &stopped, NULL));
+        ck_assert(!stopped); /* the callback did not ask for it */
+        ck_assert_int_eq(seen.epochs, 4);
+        ck_assert_int_eq(seen.early, 4);
+        ck_assert_int_eq(seen.best, 1);
+        ck_assert_double_eq(seen.rates[2], 1e-9); /* reduced after the third epoch */
+        ck_assert_double_eq(seen.rates[3], 0.5e-9);
+        ink_model_destroy(&model);
+    }
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
+/* The rate of every step goes to the device: one step an epoch, SGD without momentum, so a step moves the weights by rate times
+ * gradient. Against the same steps by hand, with the rates of one-cycle and a warm-up by their formulas. */
+START_TEST(rates_reach_the_device)
+{
+    enum { EPOCHS = 6 };
+    ink_dataset *data = make_data();
+    ink_model *model = make_model(), *by_hand = make_model();
+    struct ink_train_options options = {.epochs = EPOCHS, .batch = COUNT, .optimizer = INK_SGD, .learning_rate = 0.5, .seed = 2,
+                                        .schedule = INK_SCHEDULE_ONE_CYCLE, .anneal = INK_ANNEAL_LINEAR, .pct_start = 0.75, .div_factor = 5,
+                                        .final_div_factor = 10, .warmup = 2};
+    static const double rates[EPOCHS] = {0.1 / 3, 0.1 * 2 / 3, 0.1, 0.3, 0.5, 0.01}; /* the cycle's own: 4 steps, the top at the third */
+    struct trial trial;
+    ck_ok(ink_train(model, test_device(), data, NULL, &options, NULL, NULL));
+    trial_open(&trial, by_hand, data, &options, COUNT, INK_STYLE_AUTO);
+    for (int i = 0; i < EPOCHS; i++) {
+        trial.options.learning_rate = rates[i];
+        ck_ok(ink_feed_order(&trial.feed, true, options.seed, i + 1));
+        trial_run(&trial, INK_SECTION_TRAIN, 0, COUNT);
+    }
+    ck_ok(ink_plan_download(trial.plan, by_hand));
+    for (size_t i = 0; i < model->trained_count; i++) /* the same numbers, but for the last digit of a rate */
+        ck_assert_float_eq_tol(model->trained[i], by_hand->trained[i], 1e-5f);
+    trial_close(&trial);
+    ink_model_destroy(&model);
+    ink_model_destroy(&by_hand);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
+/* With averaging the model gets the average, by hand: a = d a + (1 - d) w with d = min(ema, (1 + steps) / (10 + steps)), one step
+ * an epoch, whose weights a run without averaging of so many epochs gives. A float's rounding for each of six steps. */
+START_TEST(the_average_is_what_is_left)
+{
+    enum { EPOCHS = 6 };
+    ink_dataset *data = make_data();
+    ink_model *model = make_model(), *averaged = make_model();
+    struct ink_train_options options = {.batch = COUNT, .optimizer = INK_SGD, .learning_rate = 0.5, .seed = 2};
+    double *average = malloc(model->trained_count * sizeof *average);
+    for (size_t i = 0; i < model->trained_count; i++)
+        average[i] = (double)model->trained[i];
+    for (int epochs = 1; epochs <= EPOCHS; epochs++) {
+        double kept = fmin(0.3, (1.0 + epochs) / (10 + epochs));
+        ink_model_destroy(&model);
+        model = make_model();
+        options.epochs = epochs;
+        ck_ok(ink_train(model, test_device(), data, NULL, &options, NULL, NULL));
+        for (size_t i = 0; i < model->trained_count; i++)
+            average[i] = kept * average[i] + (1 - kept) * (double)model->trained[i];
+    }
+    options.ema = 0.3;
+    struct ink_metrics metrics, again;
+    ck_ok(ink_train(averaged, test_device(), data, data, &options, NULL, &metrics));
+    for (size_t i = 0; i < model->trained_count; i++)
+        ck_assert_double_eq_tol((double)averaged->trained[i], average[i], 1e-6);
+    ck_ok(ink_evaluate(averaged, test_device(), data, NULL, NULL, &again));
+    ck_assert_double_eq_tol(again.loss, metrics.loss, 1e-6);
+    free(average);
+    ink_model_destroy(&model);
+    ink_model_destroy(&averaged);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
+START_TEST(a_warmup_longer_than_the_run_is_told)
+{
+    ink_dataset *data = make_data();
+    ink_model *model = make_model();
+    struct ink_train_options options = {.epochs = 2, .batch = BATCH, .warmup = 18};
+    ck_fails(ink_train(model, test_device(), data, NULL, &options, NULL, NULL), INK_ERROR_ARGUMENT, "warmup is 18, and the run has 18 steps");
+    ink_model_destroy(&model);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("loop");
+    TCase *all = tcase_create("loop");
+    tcase_add_loop_test(all, divergence_is_named, 0, 3);
+    tcase_add_test(all, a_bad_start_is_a_bad_loss);
+    tcase_add_test(all, a_bad_gradient_is_named);
+    tcase_add_test(all, a_bad_end_is_seen);
+    tcase_add_test(all, patience_ends_training);
+    tcase_add_test(all, rates_reach_the_device);
+    tcase_add_test(all, the_average_is_what_is_left);
+    tcase_add_test(all, a_warmup_longer_than_the_run_is_told);
+    return run_case(suite, all);
+}
