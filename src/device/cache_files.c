@@ -74,7 +74,7 @@ enum removal { REMOVED, GONE, STAYS }; /* GONE: another process was quicker */
 
 static enum removal remove_file(const char *folder, const char *name)
 {
-    char path[4096 + INK_PROGRAM_NAME];
+    char path[4096 + sizeof ((struct ink_cache_file *)0)->name];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return unlink(path) == 0 ? REMOVED : errno == ENOENT ? GONE : STAYS;
 }
@@ -103,7 +103,7 @@ void ink_cache_trim(const char *folder, const char *keep, uint64_t limit)
 /* INK_OK for a program that is what its name says. */
 static ink_status verify(const char *folder, const char *name)
 {
-    char path[4096 + INK_PROGRAM_NAME], real_name[INK_PROGRAM_NAME];
+    char path[4096 + sizeof ((struct ink_cache_file *)0)->name], real_name[INK_PROGRAM_NAME];
     struct stat info;
     snprintf(path, sizeof path, "%s/%s", folder, name);
     if (lstat(path, &info) != 0 || !S_ISREG(info.st_mode))
