@@ -3,6 +3,7 @@
  * channel counts that do not fill a vector, and batches shorter than planned. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ops/op_case.h"
@@ -345,6 +346,57 @@ START_TEST(patches_in_chunks_agree_too)
 }
 END_TEST
 
+static void only_winograd_of_8(const struct op_way *way, void *user)
+{
+    if (strcmp(way->algorithm->name, "winograd") == 0 && way->vector_width == 8)
+        check_backward_weights(way, user);
+}
+
+/* The value of a define of the first launch that backward_weights of an algorithm would make. */
+static int define_of(const struct op_case *c, const char *algorithm, const char *name)
+{
+    struct ink_launches list = {0};
+    struct ink_call call = {.node = op_case_node(c), .device = test_device(), .style = INK_STYLE_CPU, .vector_width = 8, .batch = c->batch,
+                            .pass = INK_BACKWARD_WEIGHTS};
+    const struct ink_algorithm *a = call.node->op->passes[INK_BACKWARD_WEIGHTS];
+    while (strcmp(a->name, algorithm) != 0)
+        a++;
+    call.x[0] = ink_value_create(&list, "x", 1, 0);
+    call.dy = ink_value_create(&list, "dy", 1, 0);
+    call.gradients = ink_value_create(&list, "gradients", 0, 1);
+    ck_assert(!a->applies || a->applies(&call)); /* else nothing would be checked */
+    a->emit(&list, &call);
+    ck_assert_int_eq(list.status, INK_OK);
+    int value = 0;
+    for (int d = 0; d < list.launches[0].define_count; d++)
+        if (strcmp(list.launches[0].defines[d].name, name) == 0)
+            value = atoi(list.launches[0].defines[d].text);
+    ink_launches_free(&list);
+    return value;
+}
+
+/* Winograd's sums for so many channels that each work-item takes a block of them. */
+START_TEST(gradients_in_blocks_of_channels_agree)
+{
+    struct conv conv = {.in = {6, 6, 32}, .layer = {.op = "conv", .units = 40, .filter_height = 3, .filter_width = 3, .padding = INK_SAME}, .batch = 8, .n = 7};
+    struct op_case c = op_case_of(&conv);
+    ck_assert_int_gt(define_of(&c, "winograd", "DST_BLOCKS"), 1);
+    fill();
+    op_case_each_way(&c, INK_BACKWARD_WEIGHTS, only_winograd_of_8, &conv);
+}
+END_TEST
+
+/* Filters of few channels whose rows do not all fit in a tile: the last run begins earlier and keeps what it shares to itself. */
+START_TEST(gradients_of_whole_filter_rows_agree)
+{
+    struct conv conv = cases[5];
+    struct op_case c = op_case_of(&conv);
+    ck_assert_int_eq(define_of(&c, "direct", "ALL"), 2);
+    fill();
+    op_case_each_way(&c, INK_BACKWARD_WEIGHTS, only_vectors_of_8, &conv);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("conv");
@@ -355,5 +407,7 @@ int main(void)
     tcase_add_loop_test(tcase, every_tile_agrees, 0, 2);
     tcase_add_test(tcase, patches_in_chunks_agree_too);
     tcase_add_loop_test(tcase, every_tile_for_cpus_agrees, 0, sizeof tiled / sizeof *tiled);
+    tcase_add_test(tcase, gradients_in_blocks_of_channels_agree);
+    tcase_add_test(tcase, gradients_of_whole_filter_rows_agree);
     return run_case(suite, tcase);
 }
