@@ -11,7 +11,6 @@ enum {
     NEAR_BYTES = 24,  /* of sums that stay in the second-level cache */
     SHARES = 16,      /* work-groups at least, where the batch gives as many; not the device's cores, as bits depend on it */
     LINE = 16,        /* floats of a pixel in the image in local memory, as in the kernels */
-    COEFFICIENTS_MOST = 256, /* floats that transforms keep in local memory; measured far below */
     BALANCED = 8,     /* work-groups in a multiple of this leave no core idle at the end */
 };
 static const double transform_vectors = 1.3;    /* transforms: vector operations, with their loads and stores */
@@ -101,9 +100,9 @@ static void measure(const struct ink_call *call, const struct images *images, st
     cut->v_at = cut->tiles * cut->source_channels + 16;
     cut->m_at = cut->tiles * cut->result_channels + 16;
     cut->image_pixels = image_pixels(call, images, cut);
-    cut->local_bytes = ((size_t)places * (size_t)(cut->v_at + cut->m_at) + (size_t)(cut->image_pixels * LINE) + COEFFICIENTS_MOST) * sizeof(float);
-
     struct ink_winograd_work work = ink_winograd_work(w);
+    cut->local_bytes = ((size_t)places * (size_t)(cut->v_at + cut->m_at) + (size_t)(cut->image_pixels * LINE + work.coefficients)) * sizeof(float);
+
     int groups = (call->batch + cut->samples - 1) / cut->samples * ((cut->tiles_height + cut->band - 1) / cut->band);
     int all = call->batch * cut->tiles_height * cut->tiles_width, channels = cut->result_channels * cut->blocks;
     double in = cut->transposed ? (double)(w->m + w->n) * work.output_back : 2.0 * w->n * work.input;

@@ -28,8 +28,9 @@ void ink_winograd_matrices(int m, int r, struct ink_winograd *winograd);
  * C(its number, its value); and COEFFICIENTS, how many there are, and LAY_OUT(to), which stores them. *text: free(). */
 ink_status ink_winograd_text(const struct ink_winograd *winograd, char **text);
 
-/* Additions and multiplications of one application of each matrix as ink_winograd_text() writes it. */
-struct ink_winograd_work { int input, filter, output, input_back, output_back, filter_back; };
+/* Additions and multiplications of one application of each matrix as ink_winograd_text() writes it, and how many coefficients all
+ * of them have. */
+struct ink_winograd_work { int input, filter, output, input_back, output_back, filter_back, coefficients; };
 struct ink_winograd_work ink_winograd_work(const struct ink_winograd *winograd);
 
 #endif

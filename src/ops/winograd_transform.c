@@ -247,6 +247,7 @@ static struct ink_winograd_work write_all(const struct ink_winograd *w, struct w
     work.input_back = write_transform(to, "INPUT_BACK", input_back, w->n, w->n);
     work.output_back = write_transform(to, "OUTPUT_BACK", output_back, w->n, w->m);
     work.filter_back = write_transform(to, "FILTER_BACK", filter_back, w->r, w->n);
+    work.coefficients = to->count;
     ink_text_add(to->text, "#undef COEFFICIENTS\n#define COEFFICIENTS %d\n#undef LAY_OUT\n#define LAY_OUT(to) {", to->count);
     for (int i = 0; i < to->count; i++)
         ink_text_add(to->text, " (to)[%d] = %af;", i, (double)to->coefficients[i]);
