@@ -260,14 +260,19 @@ bool ink_choice_applies(const struct ink_algorithm *algorithm, const struct ink_
     return ink_algorithm_applies(algorithm, call) && variant < (algorithm->variants ? algorithm->variants(call) : 1);
 }
 
+bool ink_choice_named(const struct ink_call *call, const char *algorithm, int variant, struct ink_choice *choice)
+{
+    for (const struct ink_algorithm *a = call->node->op->passes[call->pass]; a && a->name; a++)
+        if (strcmp(a->name, algorithm) == 0 && ink_choice_applies(a, call, variant)) {
+            *choice = (struct ink_choice){a, variant};
+            return true;
+        }
+    return false;
+}
+
 bool ink_choices_choose(const struct ink_call *call, void *user, struct ink_choice *choice)
 {
     char key[INK_KEY_BYTES];
     const struct ink_trial *chosen = ink_choice_key(call, key) ? NULL : ink_choices_chosen(user, key);
-    for (const struct ink_algorithm *a = call->node->op->passes[call->pass]; chosen && a && a->name; a++)
-        if (strcmp(a->name, chosen->algorithm) == 0 && ink_choice_applies(a, call, chosen->variant)) {
-            *choice = (struct ink_choice){a, chosen->variant};
-            return true;
-        }
-    return false;
+    return chosen && ink_choice_named(call, chosen->algorithm, chosen->variant, choice);
 }

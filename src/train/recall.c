@@ -38,11 +38,8 @@ bool ink_recall_choose(const struct ink_call *call, void *user, struct ink_choic
     if (recall->status)
         return false;
     const struct ink_recall_entry *known = find(recall, entry.key);
-    for (const struct ink_algorithm *a = call->node->op->passes[call->pass]; known && a && a->name; a++)
-        if (strcmp(a->name, known->algorithm) == 0 && ink_choice_applies(a, call, known->variant)) {
-            *choice = (struct ink_choice){a, known->variant};
-            return true;
-        }
+    if (known && ink_choice_named(call, known->algorithm, known->variant, choice))
+        return true;
     if (!recall->choices || !ink_choices_choose(call, recall->choices, choice))
         *choice = ink_lower_choice(&guessing, call);
     if (!choice->algorithm || known)
