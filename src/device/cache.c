@@ -177,7 +177,7 @@ void ink_cache_store(const struct ink_device *device, cl_program program, const 
     unsigned char *binary = NULL, *file = NULL;
     size_t binary_size, size;
     uint64_t limit = read_limit();
-    if (!ink_cache_folder(INK_CACHE_FOLDER, folder, sizeof folder) || ink_folder_make(folder) || access(folder, W_OK) != 0)
+    if (!ink_cache_folder(INK_CACHE_FOLDER, folder, sizeof folder) || ink_folder_make(folder, 0700) || access(folder, W_OK) != 0)
         return; /* before the driver is asked, which may take it long */
     binary = get_binary(program, &binary_size);
     if (!binary || ink_program_encode(&slot->key, binary, binary_size, &file, &size) || size > limit)

@@ -26,7 +26,7 @@ bool ink_cache_folder(const char *below, char *path, size_t size)
     return false;
 }
 
-ink_status ink_folder_make(const char *path)
+ink_status ink_folder_make(const char *path, unsigned mode)
 {
     char part[PATH_MAX];
     size_t length = strlen(path);
@@ -39,7 +39,7 @@ ink_status ink_folder_make(const char *path)
         char kept = part[i];
         part[i] = 0;
         /* a folder above may exist where it cannot be made, with another error than EEXIST: only the last one counts */
-        if (mkdir(part, 0700) != 0 && errno != EEXIST && i == length)
+        if (mkdir(part, (mode_t)mode) != 0 && errno != EEXIST && i == length)
             return ink_fail(INK_ERROR_FILE, "%s: the folder cannot be made: %s", path, strerror(errno));
         part[i] = kept;
     }

@@ -10,7 +10,8 @@
  * none or its name does not fit in size bytes. */
 bool ink_cache_folder(const char *below, char *path, size_t size);
 
-/* Makes a folder that only its owner may enter, and the folders above it that are missing. One that exists is left as it is. */
-ink_status ink_folder_make(const char *path);
+/* Makes a folder, and the folders above it that are missing, with the permissions that mode and the process allow: 0700 for what
+ * only its owner may enter. One that exists is left as it is. */
+ink_status ink_folder_make(const char *path, unsigned mode);
 
 #endif

@@ -226,7 +226,7 @@ static ink_status write_table(const struct ink_choices *choices)
     size_t size;
     if (!ink_cache_folder(NULL, folder, sizeof folder))
         return ink_fail(INK_ERROR_FILE, "there is no cache folder any more");
-    INK_TRY(ink_folder_make(folder));
+    INK_TRY(ink_folder_make(folder, 0700));
     ink_text_add(&body, "%s\n", choices->device);
     for (int i = 0; i < choices->count; i++) {
         const struct ink_trial *t = &choices->trials[i];
@@ -255,15 +255,10 @@ ink_status ink_choices_note(struct ink_choices *choices, const struct ink_trial 
     return write_table(choices);
 }
 
-bool ink_choice_applies(const struct ink_algorithm *algorithm, const struct ink_call *call, int variant)
-{
-    return ink_algorithm_applies(algorithm, call) && variant < (algorithm->variants ? algorithm->variants(call) : 1);
-}
-
 bool ink_choice_named(const struct ink_call *call, const char *algorithm, int variant, struct ink_choice *choice)
 {
     for (const struct ink_algorithm *a = call->node->op->passes[call->pass]; a && a->name; a++)
-        if (strcmp(a->name, algorithm) == 0 && ink_choice_applies(a, call, variant)) {
+        if (strcmp(a->name, algorithm) == 0 && ink_algorithm_applies(a, call) && variant < (a->variants ? a->variants(call) : 1)) {
             *choice = (struct ink_choice){a, variant};
             return true;
         }

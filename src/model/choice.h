@@ -58,10 +58,7 @@ ink_status ink_choices_note(struct ink_choices *choices, const struct ink_trial 
 /* Takes all trials of a key out of the table; the file keeps them until the next note. */
 void ink_choices_forget(struct ink_choices *choices, const char *key);
 
-/* True if an algorithm can do the call: it pools if it must, applies, and has the variant. */
-bool ink_choice_applies(const struct ink_algorithm *algorithm, const struct ink_call *call, int variant);
-
-/* The choice of an algorithm by its name; false: the call's pass has none of that name, or it cannot do the call. */
+/* The choice of an algorithm by its name; false: the call's pass has none of that name, or it cannot do the call, or lacks the variant. */
 bool ink_choice_named(const struct ink_call *call, const char *algorithm, int variant, struct ink_choice *choice);
 
 /* An ink_choose_function; user is a struct ink_choices. A choice that is no longer possible is not taken. */

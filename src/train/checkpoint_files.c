@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "device/folder.h"
 #include "train/checkpoint.h"
 
 static const char head[] = "checkpoint-", tail[] = ".safetensors";
@@ -15,11 +15,7 @@ enum { DIGITS = 10, HEAD = sizeof head - 1, NAME = HEAD + DIGITS + sizeof tail -
 
 ink_status ink_checkpoint_folder(const char *folder)
 {
-    struct stat info;
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return ink_fail(INK_ERROR_FILE, "%s: the folder for checkpoints cannot be made: %s", folder, strerror(errno));
-    if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
-        return ink_fail(INK_ERROR_FILE, "%s: is not a folder; choose another place for checkpoints", folder);
+    INK_TRY(ink_folder_make(folder, 0777));
     if (access(folder, W_OK | X_OK) != 0)
         return ink_fail(INK_ERROR_FILE, "%s: cannot be written to: %s; choose another place for checkpoints", folder, strerror(errno));
     return INK_OK;

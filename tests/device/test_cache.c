@@ -104,7 +104,7 @@ static void put_program(const char *text, size_t payload_size, int seconds_ago, 
     ck_ok(ink_program_key_make(&parts, &key));
     ck_ok(ink_program_encode(&key, payload, payload_size, &file, &size));
     ink_program_name(&key.hash, own);
-    ck_ok(ink_folder_make(folder));
+    ck_ok(ink_folder_make(folder, 0700));
     scratch_write(path_of(own), file, size);
     struct timespec times[2] = {{.tv_sec = time(NULL) - seconds_ago}, {.tv_sec = time(NULL) - seconds_ago}};
     ck_assert_int_eq(utimensat(AT_FDCWD, path_of(own), times, 0), 0);
@@ -499,12 +499,12 @@ START_TEST(the_folder_is_where_the_variables_say)
     unsetenv("HOME");
     ck_assert(!ink_cache_folder(NULL, path, sizeof path));
     struct stat info;
-    ck_ok(ink_folder_make(scratch_path("a/b//c")));
+    ck_ok(ink_folder_make(scratch_path("a/b//c"), 0700));
     ck_assert(stat(scratch_path("a"), &info) == 0 && (info.st_mode & 0777) == 0700);
-    ck_ok(ink_folder_make(scratch_path("a/b/c/"))); /* it exists */
+    ck_ok(ink_folder_make(scratch_path("a/b/c/"), 0700)); /* it exists */
     scratch_write(scratch_path("a/file"), "", 0);
-    ck_fails(ink_folder_make(scratch_path("a/file")), INK_ERROR_FILE, "is not a folder");
-    ck_fails(ink_folder_make(scratch_path("a/file/b")), INK_ERROR_FILE, "cannot be made: Not a directory");
+    ck_fails(ink_folder_make(scratch_path("a/file"), 0700), INK_ERROR_FILE, "is not a folder");
+    ck_fails(ink_folder_make(scratch_path("a/file/b"), 0700), INK_ERROR_FILE, "cannot be made: Not a directory");
 }
 END_TEST
 
