@@ -267,7 +267,7 @@ ink_status ink_tune_call(struct ink_device *device, struct ink_choices *choices,
     if (!status && !t->lost && whole)
         status = contest(t);
     *lost = t->lost;
-    for (int i = 0; i < t->count && !t->lost; i++)
+    for (int i = 0; i < t->count; i++)
         ink_candidate_free(&t->runners[i].candidate);
     ink_trial_data_free(&t->data);
     free(t);
