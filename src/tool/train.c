@@ -10,6 +10,7 @@
 
 #include "bar.h"
 #include "common.h"
+#include "options.h"
 #include "output.h"
 #include "resume.h"
 #include "text.h"
@@ -146,6 +147,10 @@ static bool check_options(const struct settings *settings)
     }
     if (settings->min_lr > rate_of(settings)) {
         complain("--min-lr is %g, above the learning rate of %g; choose a lower one, or a higher --lr", settings->min_lr, rate_of(settings));
+        return false;
+    }
+    if (settings->no_tune && option_given(&train_command, settings, "tune")) {
+        complain("--tune asks to measure and --no-tune not to; leave out one of them");
         return false;
     }
     return check_schedule(settings);

@@ -49,6 +49,7 @@ START_TEST(usage_errors_name_the_thing)
         {"train --momentum 0.9", "--momentum is for --optimizer sgd; adam has its own"},
         {"train --optimizer adamw --nesterov", "--nesterov is for --optimizer sgd; adamw has its own"},
         {"train --optimizer sgd --nesterov", "--nesterov needs --momentum"},
+        {"train --tune short --no-tune", "--tune asks to measure and --no-tune not to; leave out one of them"},
         {"train --schedule linear", "--schedule: \"linear\" is none of constant|step|cosine|one-cycle|plateau"},
         {"train --warmup -1", "--warmup: -1 is out of range; give a whole number from 0 to 1,000,000,000"},
         {"train --gamma 0.5", "--gamma is for --schedule step or plateau; choose it, or leave --gamma out"},
