@@ -37,13 +37,13 @@ ITEMS_KERNEL(softmax)(in_t x, out_t y, int pixels, int channels, int n)
             top = from[c] > top ? from[c] : top;
         int c = 0;
         for (; c + VW <= channels; c += VW)
-            STORE(exp(LOAD(from + c) - top), to + c);
+            STORE(EXP(LOAD(from + c) - top), to + c);
         for (; c < channels; c++)
-            to[c] = exp(from[c] - top);
+            to[c] = SETTLE(EXP(from[c] - top));
         for (c = 0; c < channels; c++)
             sum += to[c];
         for (c = 0; c < channels; c++)
-            to[c] /= sum;
+            to[c] = SETTLE(DIV(to[c], sum));
     }
 }
 #endif

@@ -70,7 +70,7 @@ ITEMS_KERNEL(part_moments)(in_t x, out_t sums, int pixels, int channels, int par
                 shift[q] += LOAD(from + (long)row * channels + q * VW);
         }
         EACH(q)
-            shift[q] /= (float)first;
+            shift[q] = SETTLE(DIV(shift[q], SPLAT((float)first)));
         NO_UNROLL for (int row = 0; row < end - start; row++) {
             EACH(q) {
                 floatv d = LOAD(from + (long)row * channels + q * VW) - shift[q];
@@ -80,7 +80,7 @@ ITEMS_KERNEL(part_moments)(in_t x, out_t sums, int pixels, int channels, int par
         }
         __global float *to = sums + (long)(item / BLOCKS) * 2 * channels + c;
         EACH(q) {
-            floatv off = deviations[q] / (float)(end - start), mean = shift[q] + off, rest = fma(-off, deviations[q], squares[q]);
+            floatv off = DIV(deviations[q], SPLAT((float)(end - start))), mean = shift[q] + off, rest = fma(-off, deviations[q], squares[q]);
             rest = select(rest, SPLAT(0.0f), rest < SPLAT(0.0f));
             SAVE(mean, to + q * VW, channels - c - q * VW)
             SAVE(rest, to + channels + q * VW, channels - c - q * VW)
@@ -99,22 +99,22 @@ ITEMS_KERNEL(statistics)(in_t sums, out_t statistics, __global float *restrict s
         floatv mean = SPLAT(0.0f), squares = SPLAT(0.0f);
         for (int p = 0; p < PARTS(rows); p++)
             mean = fma(SPLAT((float)min(part_rows, rows - p * part_rows)), LOAD(sums + (long)p * 2 * channels + c), mean);
-        mean /= (float)rows;
+        mean = SETTLE(DIV(mean, SPLAT((float)rows)));
         for (int p = 0; p < PARTS(rows); p++) {
             floatv d = LOAD(sums + (long)p * 2 * channels + c) - mean;
             squares += fma(SPLAT((float)min(part_rows, rows - p * part_rows)), d * d, LOAD(sums + ((long)p * 2 + 1) * channels + c));
         }
-        floatv variance = squares / (float)rows, inverse = SPLAT(1.0f) / sqrt(variance + epsilon);
+        floatv variance = DIV(squares, SPLAT((float)rows)), inverse = DIV(SPLAT(1.0f), SQRT(variance + epsilon));
         STORE_FIRST(mean, statistics + c, more)
         STORE_FIRST(inverse, statistics + channels + c, more)
         /* the running variance takes the unbiased estimate, which a single row does not have */
-        floatv estimate = rows > 1 ? squares / (float)(rows - 1) : variance;
+        floatv estimate = rows > 1 ? DIV(squares, SPLAT((float)(rows - 1))) : variance;
         LANES lane[VW], lane_estimate[VW];
         TO_LANES(mean, lane);
         TO_LANES(estimate, lane_estimate);
         for (int l = 0; l < min(more, VW); l++) {
-            state[c + l] = momentum * state[c + l] + (1.0f - momentum) * lane[l];
-            state[channels + c + l] = momentum * state[channels + c + l] + (1.0f - momentum) * lane_estimate[l];
+            state[c + l] = SETTLE(momentum * state[c + l] + (1.0f - momentum) * lane[l]);
+            state[channels + c + l] = SETTLE(momentum * state[channels + c + l] + (1.0f - momentum) * lane_estimate[l]);
         }
     }
 }
@@ -127,7 +127,7 @@ ITEMS_KERNEL(statistics)(in_t sums, out_t statistics, __global float *restrict s
     EACH(q) {                                                                                           \
         floatv second = LOAD(statistics + channels + c + q * VW);                                       \
         mean[q] = LOAD(statistics + c + q * VW);                                                        \
-        scale[q] = LOAD(parameters + c + q * VW) * (RUNNING ? SPLAT(1.0f) / sqrt(second + epsilon) : second); \
+        scale[q] = SETTLE(LOAD(parameters + c + q * VW) * (RUNNING ? DIV(SPLAT(1.0f), SQRT(second + epsilon)) : second)); \
         beta[q] = LOAD(parameters + channels + c + q * VW);                                             \
     }
 #define NORMALISE(v, q) fma((v) - mean[q], scale[q], beta[q])
@@ -291,9 +291,9 @@ ITEMS_KERNEL(gradients)(in_t sums, out_t gradients, int rows, int channels, int 
     EACH(q) {                                                                      \
         floatv inverse = LOAD(statistics + channels + c + q * VW);                 \
         mean[q] = LOAD(statistics + c + q * VW);                                   \
-        scale[q] = LOAD(parameters + c + q * VW) * inverse;                        \
-        from_gamma[q] = LOAD(gradients + c + q * VW) / rows * inverse;             \
-        from_beta[q] = LOAD(gradients + channels + c + q * VW) / rows;             \
+        scale[q] = SETTLE(LOAD(parameters + c + q * VW) * inverse);                \
+        from_gamma[q] = SETTLE(DIV(LOAD(gradients + c + q * VW), SPLAT(rows)) * inverse); \
+        from_beta[q] = SETTLE(DIV(LOAD(gradients + channels + c + q * VW), SPLAT(rows))); \
     }
 #define GRADIENT_OF(g, v, q) (scale[q] * ((g) - from_beta[q] - ((v) - mean[q]) * from_gamma[q]))
 #endif

@@ -31,28 +31,31 @@ typedef __global float *restrict out_t;
 typedef CAT(float, VW) floatv;
 typedef CAT(int, VW) intv;
 #define SPLAT(x) ((floatv)(x))
+#include "arithmetic.cl"
 #define LOAD1(p) (*(p))
 
 /* LOAD and STORE of vectors in global memory, at any float. On a CPU they are plain accesses through a type that promises
  * no more than a float's alignment: the same instructions as vloadn and vstoren, which take its compilers several times as
- * long. PART stores the first count (1 .. VW - 1, a constant) lanes, as halves, quarters and so on. */
+ * long. PART stores the first count (1 .. VW - 1, a constant) lanes, as halves, quarters and so on. What is stored is settled,
+ * but by STORE_RAW. */
 #if LOOSE
 typedef floatv loosev __attribute__((aligned(4)));
 typedef float8 loose8 __attribute__((aligned(4)));
 typedef float4 loose4 __attribute__((aligned(4)));
 typedef float2 loose2 __attribute__((aligned(4)));
 #define LOAD(p) (*(__global const loosev *)(p))
-#define STORE(v, p) (*(__global loosev *)(p) = (v))
+#define STORE_RAW(v, p) (*(__global loosev *)(p) = (v))
 #define STORE8(v, p) (*(__global loose8 *)(p) = (v))
 #define STORE4(v, p) (*(__global loose4 *)(p) = (v))
 #define STORE2(v, p) (*(__global loose2 *)(p) = (v))
 #else
 #define LOAD(p) CAT(vload, VW)(0, p)
-#define STORE(v, p) CAT(vstore, VW)(v, 0, p)
+#define STORE_RAW(v, p) CAT(vstore, VW)(v, 0, p)
 #define STORE8(v, p) vstore8(v, 0, p)
 #define STORE4(v, p) vstore4(v, 0, p)
 #define STORE2(v, p) vstore2(v, 0, p)
 #endif
+#define STORE(v, p) STORE_RAW(SETTLE(v), p)
 #define STORE_PART16(v, p, count)                     \
     {                                                 \
         float8 eight_ = (v).lo;                       \
@@ -81,7 +84,7 @@ typedef float2 loose2 __attribute__((aligned(4)));
         if ((count)&1)                                \
             (p)[(count)&2] = two_.x;                  \
     }
-#define STORE_PART(v, p, count) CAT(STORE_PART, VW)(v, p, count)
+#define STORE_PART(v, p, count) CAT(STORE_PART, VW)(SETTLE(v), p, count)
 
 /* A vector's lanes as an array in private memory, declared LANES lanes[VW], and back. */
 #define LANES __attribute__((aligned(64))) float
@@ -94,7 +97,7 @@ typedef float2 loose2 __attribute__((aligned(4)));
         STORE(v, p);                        \
     else {                                  \
         LANES lane_[VW];                    \
-        TO_LANES(v, lane_);                 \
+        TO_LANES(SETTLE(v), lane_);         \
         PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++) \
             (p)[l_] = lane_[l_];            \
     }
@@ -103,8 +106,8 @@ typedef float2 loose2 __attribute__((aligned(4)));
 #define activate_none_(T, v, slope) (v)
 #define activate_relu_(T, v, slope) select(v, (T)(0.0f), (v) < (T)(0.0f))
 #define activate_leaky_relu_(T, v, slope) select(v, (v) * (T)(slope), (v) < (T)(0.0f))
-#define activate_sigmoid_(T, v, slope) ((T)(1.0f) / ((T)(1.0f) + exp(-(v))))
-#define activate_tanh_(T, v, slope) tanh(v)
+#define activate_sigmoid_(T, v, slope) DIV((T)(1.0f), (T)(1.0f) + EXP(-(v)))
+#define activate_tanh_(T, v, slope) TANH(v)
 #define ACTIVATE_AS(T, v) CAT(activate_, ACT)(T, v, ACT_SLOPE)
 #define ACTIVATE(v) ACTIVATE_AS(floatv, v)
 
@@ -141,7 +144,7 @@ typedef float2 loose2 __attribute__((aligned(4)));
         PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++) \
             STORE_DX1(lane_[l_], (i) + l_); \
     }
-#define STORE_DX1(v, i) dx[i] = DX_FINISH(float, v, i, LOAD1)
+#define STORE_DX1(v, i) dx[i] = SETTLE(DX_FINISH(float, v, i, LOAD1))
 
 /* Walks i over 0 .. total - 1. CPU: work-groups of one, ITEMS in a row each; GPU: groups of LOCAL, one item each. */
 #define FOR_ITEMS(i, total)                                                          \

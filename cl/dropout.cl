@@ -22,7 +22,7 @@ ITEMS_KERNEL(forward)(in_t x, out_t y, int count, float rate, float scale, uint 
             UNROLL for (int q = 0; q < 4; q++)
                 TO_LANES(DROPPED(SPLAT(1.0f), q), lane + q * VW);
             for (int l = 0; l < total - at; l++)
-                y[at + l] = lane[l] == 0.0f ? 0.0f : x[at + l] * scale;
+                y[at + l] = lane[l] == 0.0f ? 0.0f : SETTLE(x[at + l] * scale);
         }
     }
 }

@@ -13,9 +13,9 @@ KERNEL(gather)
     __global float *to = x + (long)s * count;
 #if BLOCK > 1
     for (; i + VW <= end; i += VW)
-        STORE(CAT(convert_float, VW)(CAT(vload, VW)(0, from + i)) / 255.0f, to + i);
+        STORE(DIV(CAT(convert_float, VW)(CAT(vload, VW)(0, from + i)), SPLAT(255.0f)), to + i);
 #endif
     for (; i < end; i++)
-        to[i] = (float)from[i] / 255.0f;
+        to[i] = SETTLE(DIV((float)from[i], 255.0f));
 }
 #endif

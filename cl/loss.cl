@@ -6,7 +6,7 @@
  * The prediction is the first class with the largest logit. An item is a sample.
  */
 #ifdef KERNEL_loss
-#define TARGET(c) ((1.0f - SMOOTHING) * ((c) == label ? 1.0f : 0.0f) + SMOOTHING / CLASSES)
+#define TARGET(c) ((1.0f - SMOOTHING) * ((c) == label ? 1.0f : 0.0f) + DIV(SMOOTHING, (float)CLASSES))
 
 ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uint *order, out_t losses, __global int *predictions,
 #if GRADIENT
@@ -27,8 +27,8 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
                 best = c;
             }
         for (int c = 0; c < CLASSES; c++)
-            sum += exp(z[c] - top);
-        float log_sum = log(sum);
+            sum += EXP(z[c] - top);
+        float log_sum = LOG(sum);
         if (SMOOTHING == 0.0f)
             losses[start + s] = log_sum - (z[label] - top);
         else {
@@ -40,9 +40,9 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
         predictions[start + s] = best;
 #if GRADIENT || PROBABILITIES
         for (int c = 0; c < CLASSES; c++) {
-            float p = exp(z[c] - top) / sum;
+            float p = DIV(EXP(z[c] - top), sum);
 #if GRADIENT
-            dlogits[s * CLASSES + c] = (p - TARGET(c)) / n;
+            dlogits[s * CLASSES + c] = SETTLE(DIV(p - TARGET(c), (float)n));
 #endif
 #if PROBABILITIES
             probabilities[(long)(start + s) * CLASSES + c] = p;

@@ -6,19 +6,14 @@
 #if CLIP
 #define CLIP_ARGUMENT , in_t parts
 #define CLIP_SCALE float scale = NAME(clip_scale)(parts);
-#define CLIPPED(g) ((g) * scale)
+#define CLIPPED(g) MUL(g, scale)
 static __attribute__((always_inline)) float NAME(clip_scale)(in_t parts)
 {
-    floatv sum = LOAD(parts);
-    for (int p = VW; p < PARTS; p += VW)
-        sum += LOAD(parts + p);
-    LANES lane[VW];
-    TO_LANES(sum, lane);
     float all = 0.0f;
-    UNROLL for (int l = 0; l < VW; l++)
-        all += lane[l];
-    float norm = sqrt(all);
-    return norm > MAX_NORM ? MAX_NORM / (norm + 1e-6f) : 1.0f; /* NaN stays in the gradients that have it */
+    for (int p = 0; p < PARTS; p++)
+        all += parts[p];
+    float norm = SQRT(all);
+    return norm > MAX_NORM ? DIV(MAX_NORM, norm + 1e-6f) : 1.0f; /* NaN stays in the gradients that have it */
 }
 #else
 #define CLIP_ARGUMENT
@@ -30,7 +25,7 @@ static __attribute__((always_inline)) float NAME(clip_scale)(in_t parts)
 #define TAKE_AVERAGE(p, i)                                 \
     {                                                      \
         floatv old_ = LOAD(average + (i));                 \
-        STORE(fma(SPLAT(rest), (p) - old_, old_), average + (i)); \
+        STORE(fma(SPLAT(rest), SUB(p, old_), old_), average + (i)); \
     }
 #else
 #define AVERAGE_ARGUMENTS
@@ -40,21 +35,20 @@ static __attribute__((always_inline)) float NAME(clip_scale)(in_t parts)
 #define DECAY(g, p) (DECOUPLED || WEIGHT_DECAY == 0.0f ? (g) : fma(SPLAT(WEIGHT_DECAY), p, g))
 
 #ifdef KERNEL_squares
-/* parts[p] = the sum of the squares in the p-th of PARTS pieces of the gradients. A work-group does a piece: its LOCAL
- * work-items take vectors in turn, and their sums are added as a tree, so the order is always the same. */
+/* parts[p] = the sum of the squares in the p-th of PARTS pieces of the gradients, counted in vectors of 16 whatever VW is. A
+ * work-group does a piece: its LOCAL work-items take vectors in turn, and their sums are added as a tree, so the order is
+ * always the same. */
 ITEMS_KERNEL(squares)(in_t gradients, out_t parts, int vectors)
 {
     int part = get_group_id(0), item = get_local_id(0), piece = (vectors + PARTS - 1) / PARTS, end = min((part + 1) * piece, vectors);
-    floatv sum = SPLAT(0.0f);
+    float16 sum = (float16)(0.0f);
     for (int i = part * piece + item; i < end; i += LOCAL) {
-        floatv g = LOAD(gradients + i * VW);
+        float16 g = vload16(i, gradients);
         sum = fma(g, g, sum);
     }
-    LANES lane[VW];
-    TO_LANES(sum, lane);
-    float all = 0.0f;
-    UNROLL for (int l = 0; l < VW; l++)
-        all += lane[l];
+    float8 sum8 = sum.lo + sum.hi;
+    float4 sum4 = sum8.lo + sum8.hi;
+    float all = sum4.x + sum4.y + (sum4.z + sum4.w);
 #if LOCAL > 1
     __local float sums[LOCAL];
     sums[item] = all;
@@ -80,13 +74,13 @@ ITEMS_KERNEL(adam)(out_t parameters, in_t gradients, out_t moment1, out_t moment
     CLIP_SCALE
     FOR_ITEMS(i, vectors) {
         floatv p = LOAD(parameters + i * VW), g = GRADIENT(i * VW, p);
-        floatv m = BETA1 * LOAD(moment1 + i * VW) + REST1 * g;
-        floatv v = BETA2 * LOAD(moment2 + i * VW) + REST2 * g * g;
-        STORE(m, moment1 + i * VW);
-        STORE(v, moment2 + i * VW);
+        floatv m = ADD(MUL(BETA1, LOAD(moment1 + i * VW)), MUL(REST1, g));
+        floatv v = ADD(MUL(BETA2, LOAD(moment2 + i * VW)), MUL(MUL(REST2, g), g));
+        STORE_RAW(m, moment1 + i * VW);
+        STORE_RAW(v, moment2 + i * VW);
         if (DECOUPLED)
-            p *= 1.0f - rate * WEIGHT_DECAY;
-        p = p - rate * (m * c1) / (sqrt(v * c2) + EPSILON);
+            p = MUL(p, 1.0f - MUL(rate, WEIGHT_DECAY));
+        p = SUB(p, DIV(MUL(rate, MUL(m, c1)), ADD(SQRT(MUL(v, c2)), EPSILON)));
         STORE(p, parameters + i * VW);
         TAKE_AVERAGE(p, i * VW)
     }
@@ -101,11 +95,11 @@ ITEMS_KERNEL(sgd)(out_t parameters, in_t gradients, out_t moment1, int vectors, 
     FOR_ITEMS(i, vectors) {
         floatv p = LOAD(parameters + i * VW), g = GRADIENT(i * VW, p);
         if (MOMENTUM != 0.0f) {
-            floatv m = MOMENTUM * LOAD(moment1 + i * VW) + g;
-            STORE(m, moment1 + i * VW);
-            g = NESTEROV ? g + MOMENTUM * m : m;
+            floatv m = ADD(MUL(MOMENTUM, LOAD(moment1 + i * VW)), g);
+            STORE_RAW(m, moment1 + i * VW);
+            g = NESTEROV ? ADD(g, MUL(MOMENTUM, m)) : m;
         }
-        p = p - rate * g;
+        p = SUB(p, MUL(rate, g));
         STORE(p, parameters + i * VW);
         TAKE_AVERAGE(p, i * VW)
     }

@@ -171,7 +171,7 @@ ITEMS_KERNEL(average_forward)(in_t x, out_t y, int height, int width, int channe
                 WINDOW_LOOP for (int kw = kw0; kw < kw1; kw++)
                     sum += LOAD(from + (kh * width + kw) * channels);
             }
-            sum /= (float)((kh1 - kh0) * (kw1 - kw0));
+            sum = DIV(sum, SPLAT((float)((kh1 - kh0) * (kw1 - kw0))));
             STORE_FIRST(sum, y + ((long)row * out_width + ow) * channels + c, channels - c)
         }
     }
@@ -193,7 +193,7 @@ ITEMS_KERNEL(average_gather)(in_t dy, DX_ARGUMENTS, int height, int width, int c
                 int top = oh * SH - PT, rows = END_PLACE(top, FH, height) - FIRST_PLACE(top);
                 for (int ow = ow0; ow <= ow1; ow++) {
                     int left = ow * SW - PL, columns = END_PLACE(left, FW, width) - FIRST_PLACE(left);
-                    sum += LOAD(dy + outputs + ((long)oh * out_width + ow) * channels + c) / (float)(rows * columns);
+                    sum += DIV(LOAD(dy + outputs + ((long)oh * out_width + ow) * channels + c), SPLAT((float)(rows * columns)));
                 }
             }
             STORE_DX_FIRST(sum, ((long)row * width + column) * channels + c, channels - c)
@@ -213,7 +213,7 @@ ITEMS_KERNEL(global_forward)(in_t x, out_t y, int pixels, int channels, int n)
             floatv sum = SPLAT(0.0f);
             for (int p = 0; p < pixels; p++)
                 sum += LOAD(from + (long)p * channels);
-            sum /= (float)pixels;
+            sum = DIV(sum, SPLAT((float)pixels));
             STORE_FIRST(sum, y + (long)s * channels + c, channels - c)
         }
     }
@@ -227,7 +227,7 @@ ITEMS_KERNEL(global_backward_data)(in_t dy, DX_ARGUMENTS, int pixels, int channe
     FOR_ITEMS(item, n * PER_ROW(pixels)) {
         int s = item / PER_ROW(pixels);
         FOR_ROW(item, p, c, pixels) {
-            floatv g = LOAD(dy + (long)s * channels + c) / (float)pixels;
+            floatv g = DIV(LOAD(dy + (long)s * channels + c), SPLAT((float)pixels));
             STORE_DX_FIRST(g, ((long)s * pixels + p) * channels + c, channels - c)
         }
     }

@@ -40,7 +40,7 @@ ITEMS_KERNEL(reduce)(in_t in, out_t out, int count, int samples, int n)
                 float one = in[i + l];
                 PLAIN_LOOP for (int p = 1; p < parts; p++)
                     one += in[(long)p * count + i + l];
-                out[i + l] = one;
+                out[i + l] = SETTLE(one);
             }
     }
 }

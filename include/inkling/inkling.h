@@ -361,6 +361,10 @@ struct ink_train_options {
     int patience;           /* training ends after so many epochs in a row in which what is monitored got no better; 0: never */
     uint64_t seed;          /* order of samples and dropout; also the weights if initialise */
     bool initialise;        /* draw the weights from seed first */
+    bool reproducible;      /* the same bits on every device whatever its kind, driver, threads and vectors: kernels that sum directly, in an
+                               order that only model and batch decide, with arithmetic of which OpenCL leaves nothing open. Slower; algorithms
+                               must be NULL, and tune does nothing. Schedules with a cosine and normal initialisers take the C library's
+                               functions, which can differ between C libraries in the last bit */
     const char *algorithms; /* NULL: chosen for the device; else "op=name" with commas, for example "conv=im2col,dense=clblast" */
     ink_tune tune;          /* 0: INK_TUNE_NONE. What was chosen is told in the log */
     ink_progress_function progress; /* may be NULL */

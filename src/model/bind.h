@@ -5,12 +5,13 @@
 
 #include "ops/launch.h"
 
-/* A list of launches on its way to the device, and there. Zero it, set the first three, then call in this order:
+/* A list of launches on its way to the device, and there. Zero it, set the first four, then call in this order:
  * ink_bound_place, ink_program_text on all lists together, a build, ink_bound_kernels, ink_bound_arguments. */
 struct ink_bound {
     struct ink_device *device;
     struct ink_launches *list;
     int batch;
+    bool reproducible;        /* arithmetic.cl; of all lists of a program */
     size_t *offsets;          /* of each value in its storage, bytes */
     size_t arena_bytes;
     int *instances;           /* of each launch in the program text */

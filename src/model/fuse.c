@@ -102,7 +102,8 @@ static bool can_pool(struct ink_works *l, int i)
 
 static void fuse_pools(struct ink_works *l)
 {
-    for (int i = 0; i < l->model->count; i++) {
+    /* which of equal values behind an activation wins depends on whether pooling is fused, and that on the device */
+    for (int i = 0; i < l->model->count && !l->how->reproducible; i++) {
         struct ink_node *pool = &l->work[i].node;
         const struct ink_layer *window = &pool->layer;
         int before = ink_work_root(l, pool->inputs[0]);

@@ -136,7 +136,7 @@ static ink_status loss(struct ink_works *l, ink_value order, struct ink_lowered 
     const struct ink_lowering *how = l->how;
     int last = ink_work_root(l, l->model->count - 1);
     struct ink_shape out = ink_model_output(l->model);
-    struct ink_call call = {.device = how->device, .style = how->style, .vector_width = how->vector_width, .batch = how->batch,
+    struct ink_call call = {.device = how->device, .style = how->style, .vector_width = how->vector_width, .reproducible = how->reproducible, .batch = how->batch,
                             .dx = INK_NO_VALUE, .epilogue = {.y = INK_NO_VALUE}};
     if (out.height != 1 || out.width != 1 || out.channels < how->classes)
         return ink_fail(INK_ERROR_SHAPE, "the model ends in %dx%dx%d, and the data has %d classes; end it in a dense layer of %d units",
@@ -252,7 +252,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     }
     ink_fuse(&l);
 
-    struct ink_call gather = {.device = how->device, .style = how->style, .vector_width = how->vector_width, .batch = how->batch};
+    struct ink_call gather = {.device = how->device, .style = how->style, .vector_width = how->vector_width, .reproducible = how->reproducible, .batch = how->batch};
     ink_value images = ink_value_bind(list, "images", INK_IMAGES, 0, 0), order = ink_value_bind(list, "order", INK_ORDER, 0, 0);
     l.input = ink_value_create(list, "input", ink_shape_count(model->input) * sizeof(float), 0);
     lowered->input = l.input;

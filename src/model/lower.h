@@ -17,6 +17,7 @@ struct ink_lowering {
     const struct ink_device *device;
     enum ink_style style;               /* CPU or GPU */
     int vector_width, batch, classes;
+    bool reproducible;                  /* style is CPU, and only algorithms are taken that sum directly */
     bool training;                      /* a whole step; else forward and the loss */
     bool probabilities;                 /* evaluation writes INK_PROBABILITIES */
     const char *algorithms;             /* as in struct ink_train_options; may be NULL */

@@ -1,6 +1,7 @@
 /* Making a plan and running it; see plan.h. */
 #include "model/plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ struct ink_plan {
     struct ink_bound bound[INK_SECTIONS];
     struct ink_lowered lowered[INK_SECTIONS];
     int first, last;              /* sections it has */
+    bool reproducible;
     int nodes;
     size_t *parameter_offsets, *state_offsets; /* of each node's blocks, bytes */
     size_t *trained_counts, *state_counts;     /* floats in them */
@@ -104,7 +106,7 @@ static ink_status prepare(struct ink_plan *plan, const struct ink_model *model, 
 {
     for (int b = plan->first; b <= plan->last; b++) {
         how->training = b == INK_SECTION_TRAIN;
-        plan->bound[b] = (struct ink_bound){.device = plan->device, .list = &plan->lists[b], .batch = how->batch};
+        plan->bound[b] = (struct ink_bound){.device = plan->device, .list = &plan->lists[b], .batch = how->batch, .reproducible = how->reproducible};
         INK_TRY(ink_lower(model, how, &plan->lists[b], &plan->lowered[b]));
         INK_TRY(ink_bound_place(&plan->bound[b]));
         if (plan->bound[b].arena_bytes > plan->arena_bytes)
@@ -148,12 +150,15 @@ ink_status ink_plan_create(struct ink_device *device, const struct ink_model *mo
     plan->device = device;
     plan->first = options->training ? INK_SECTION_TRAIN : INK_SECTION_EVALUATE;
     plan->last = INK_SECTION_EVALUATE;
+    plan->reproducible = options->reproducible;
     ink_status status = lay_out(plan, model);
     struct ink_lowering how = {
-        .style = options->style ? options->style : device->style,
+        .style = options->reproducible ? INK_STYLE_CPU : options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
         .batch = options->batch, .classes = options->classes, .probabilities = options->probabilities,
-        .algorithms = options->algorithms, .choose = options->choose, .choose_user = options->choose_user, .options = options->train, .parameter_offsets = plan->parameter_offsets,
+        .reproducible = options->reproducible, .algorithms = options->reproducible ? NULL : options->algorithms,
+        .choose = options->reproducible ? NULL : options->choose, .choose_user = options->choose_user,
+        .options = options->train, .parameter_offsets = plan->parameter_offsets,
         .state_offsets = plan->state_offsets, .parameter_floats = plan->parameter_floats,
     };
     if (!status)
@@ -214,6 +219,14 @@ ink_status ink_plan_time(struct ink_plan *plan, enum ink_section section, int st
     return ink_bound_time(&plan->bound[section], queue, n, plan->scalars, seconds);
 }
 
+/* What reproducible kernels take for granted of their weights; see arithmetic.cl. */
+static void settle(float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fabsf(values[i]) < 0x1p-40f)
+            values[i] = 0;
+}
+
 /* Copies the blocks of all nodes between a padded device buffer and a packed host one. */
 static ink_status transfer(struct ink_plan *plan, enum ink_storage storage, float *packed, bool upload)
 {
@@ -233,6 +246,8 @@ static ink_status transfer(struct ink_plan *plan, enum ink_storage storage, floa
         else if (counts[i])
             memcpy(packed, block, counts[i] * sizeof(float));
     }
+    if (upload && plan->reproducible && storage != INK_MOMENT1 && storage != INK_MOMENT2)
+        settle((float *)padded, bytes / sizeof(float));
     if (upload)
         status = ink_buffer_write(plan->device, plan->storage[storage], 0, padded, bytes);
     free(padded);

@@ -18,6 +18,7 @@ struct ink_plan_options {
     void *choose_user;          /* must live while the plan is made */
     enum ink_style style;       /* AUTO: the device's */
     int vector_width;           /* 0: the device's */
+    bool reproducible;          /* the same bits on every device; style, algorithms and choose are then not looked at */
     const struct ink_train_options *train; /* for training; defaults filled in */
 };
 

@@ -30,7 +30,7 @@ struct ink_call ink_work_call(const struct ink_works *l, int i, enum ink_pass pa
 {
     const struct ink_work *w = &l->work[i];
     struct ink_call call = {
-        .node = &w->node, .number = i, .device = l->how->device, .style = l->how->style, .vector_width = l->how->vector_width,
+        .node = &w->node, .number = i, .device = l->how->device, .style = l->how->style, .vector_width = l->how->vector_width, .reproducible = l->how->reproducible,
         .batch = l->how->batch, .training = l->how->training, .pass = pass, .x = {INK_NO_VALUE, INK_NO_VALUE}, .y = w->y,
         .dy = INK_NO_VALUE, .dx = INK_NO_VALUE, .parameters = w->parameters, .gradients = w->gradients, .state = w->state,
         .saved = {w->saved[0], w->saved[1]}, .epilogue = {.y = INK_NO_VALUE},

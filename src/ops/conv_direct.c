@@ -361,12 +361,15 @@ void ink_conv_direct_backward_weights(struct ink_launches *list, const struct in
     struct weight_walk walk = walk_weights(call);
     struct ink_tile tile = walk.tiles[call->variant];
 
-    /* Enough work-items for many cores, from a partition of the batch that depends on nothing but the shapes. */
-    int blocks = (vectors + tile.q - 1) / tile.q, items = blocks * l->groups * walk.runs, chunks = (48 + items - 1) / items;
+    /* Enough work-items for many cores, from a partition of the batch that depends on nothing but the shapes, and where that is
+     * asked for not on the vectors either. */
+    enum { REPRODUCIBLE_CHUNKS = 16 };
+    int blocks = (vectors + tile.q - 1) / tile.q, items = blocks * l->groups * walk.runs;
+    int chunks = call->reproducible ? REPRODUCIBLE_CHUNKS : (48 + items - 1) / items;
     int samples = call->batch / chunks > 1 ? (call->batch + chunks - 1) / chunks : 1;
     size_t count = node->trained_count;
     /* sums are taken up again a vector at a time, which must be the work-item's own as a whole */
-    int block = group % call->vector_width ? samples : sample_block(node, samples);
+    int block = group % call->vector_width || call->reproducible ? samples : sample_block(node, samples);
     ink_value partial = call->gradients;
     chunks = (call->batch + samples - 1) / samples;
     if (chunks > 1)

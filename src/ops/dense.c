@@ -115,7 +115,7 @@ static void direct_forward(struct ink_launches *list, const struct ink_call *cal
     const struct ink_node *node = call->node;
     struct ink_launch *launch = ink_launch_add(list, "dense.cl", "forward", "forward direct");
     struct product product = {.rows = call->batch, .columns = node->layer.units, .sum = (int)ink_shape_count(node->in),
-                              .bias = !node->layer.no_bias, .ways = true, .far = true};
+                              .bias = !node->layer.no_bias, .ways = !call->reproducible, .far = true};
     struct blocking b = define_product(list, launch, call, &product);
     ink_define_int(list, launch, "INPUTS", product.sum);
     ink_define_int(list, launch, "BATCH", call->batch);
@@ -131,7 +131,7 @@ static void direct_forward(struct ink_launches *list, const struct ink_call *cal
 static void emit_backward_data(struct ink_launches *list, const struct ink_call *call, ink_value weights, bool pack)
 {
     struct ink_launch *launch = ink_launch_add(list, "dense.cl", "backward_data", pack ? "backward_data direct" : "backward_data transposed");
-    struct product product = {.rows = call->batch, .columns = (int)ink_shape_count(call->node->in), .sum = call->node->layer.units, .ways = true,
+    struct product product = {.rows = call->batch, .columns = (int)ink_shape_count(call->node->in), .sum = call->node->layer.units, .ways = !call->reproducible,
                               .far = !pack, .pack = pack};
     struct blocking b = define_product(list, launch, call, &product);
     ink_define_int(list, launch, "INPUTS", product.sum);

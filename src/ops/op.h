@@ -75,6 +75,7 @@ struct ink_call {
     const struct ink_device *device;
     enum ink_style style;        /* CPU or GPU */
     int vector_width;            /* VW of the program */
+    bool reproducible;           /* sums are in an order that nothing but the shapes and the batch decide */
     int batch;                   /* samples at most */
     bool training;
     enum ink_pass pass;

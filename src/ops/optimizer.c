@@ -1,7 +1,7 @@
 /* One step of an optimizer over the flat buffer of all parameters. */
 #include "ops/op.h"
 
-enum { NORM_PARTS = 64 }; /* a multiple of every vector's length */
+enum { NORM_PARTS = 64 };
 
 /* The sums of squares of NORM_PARTS pieces of the gradients. The pieces follow from count alone, and are added in order by
  * whoever needs the norm. */
@@ -14,7 +14,7 @@ static ink_value emit_squares(struct ink_launches *list, const struct ink_call *
     ink_define_int(list, launch, "LOCAL", local);
     ink_arg_value(list, launch, INK_ARG_READ, gradients);
     ink_arg_value(list, launch, INK_ARG_WRITE, parts);
-    ink_arg_int(list, launch, (int)(count / (size_t)call->vector_width));
+    ink_arg_int(list, launch, (int)(count / 16)); /* floats of the kernel's vectors */
     ink_range_fixed(launch, 0, NORM_PARTS, 1, (size_t)local);
     launch->fixed_flops = 2.0 * (double)count;
     return parts;

@@ -92,6 +92,7 @@ static void take_options(struct settings *s, const struct ink_checkpoint_info *i
         if (!option_given(&train_command, s, choices[i].name))
             *choices[i].field = choices[i].value;
     s->nesterov |= o->nesterov;
+    s->reproducible |= o->reproducible;
     if (!option_given(&train_command, s, "algorithms") && *info->algorithms)
         s->algorithms = info->algorithms;
 }

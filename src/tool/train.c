@@ -149,6 +149,10 @@ static bool check_options(const struct settings *settings)
         complain("--min-lr is %g, above the learning rate of %g; choose a lower one, or a higher --lr", settings->min_lr, rate_of(settings));
         return false;
     }
+    if (settings->reproducible && (settings->algorithms || option_given(&train_command, settings, "tune"))) {
+        complain("--reproducible takes the same algorithms on every device; leave out --%s", settings->algorithms ? "algorithms" : "tune");
+        return false;
+    }
     if (settings->no_tune && option_given(&train_command, settings, "tune")) {
         complain("--tune asks to measure and --no-tune not to; leave out one of them");
         return false;
@@ -194,6 +198,7 @@ static struct ink_train_options options_of(const struct settings *settings, stru
         .patience = (int)settings->patience,
         .seed = settings->seed,
         .initialise = true,
+        .reproducible = settings->reproducible,
         .algorithms = settings->algorithms,
         .tune = settings->no_tune ? INK_TUNE_NONE : (ink_tune)(INK_TUNE_SHORT + settings->tune),
         .progress = on_progress,
@@ -321,6 +326,7 @@ static const struct option options[] = {
      "the test result that --patience and the plateau schedule go by"},
     {OPTION_WHOLE, FIELD(seed), "seed", 's', "N", 0, UINT64_MAX, 0, 0, "1",
      "of the first weights, the order of images and dropout; the same seed on the same device gives the same model"},
+    {OPTION_FLAG, FIELD(reproducible), "reproducible", 0, NULL, 0, 0, 0, 0, NULL, "give the same model on every device, which takes longer"},
     OPTION_OF_DEVICE,
     OPTION_OF_DATA,
     OPTION_OF_LIMIT("use only the first N training and the first N test images"),

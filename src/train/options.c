@@ -109,8 +109,11 @@ ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_
     INK_TRY(check_ranges(options));
     if (options->nesterov && options->momentum == 0)
         return ink_fail(INK_ERROR_ARGUMENT, "nesterov needs a momentum above 0");
-    INK_TRY(check_schedule(given));
-    return INK_OK;
+    if (options->reproducible && options->algorithms)
+        return ink_fail(INK_ERROR_ARGUMENT, "reproducible training chooses its algorithms itself; leave out either");
+    if (options->reproducible)
+        options->tune = INK_TUNE_NONE;
+    return check_schedule(given);
 }
 
 ink_status ink_train_check_warmup(const struct ink_train_options *options, uint64_t steps)

@@ -22,6 +22,16 @@ ink_status ink_trainer_settle(struct ink_trainer *t, size_t most)
     return status;
 }
 
+/* Of multiplications alone, so that it is the same whatever the C library. */
+static double power(double base, uint64_t exponent)
+{
+    double result = 1;
+    for (; exponent; exponent >>= 1, base *= base)
+        if (exponent & 1)
+            result *= base;
+    return result;
+}
+
 ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
 {
     const struct ink_train_options *o = t->options;
@@ -30,8 +40,8 @@ ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
     t->step++;
     ink_plan_set_int(t->plan, INK_STEP, (cl_int)(uint32_t)t->step);
     ink_plan_set_float(t->plan, INK_LEARNING_RATE, (float)t->progress.learning_rate);
-    ink_plan_set_float(t->plan, INK_CORRECTION1, (float)(1 / (1 - pow(o->beta1, (double)t->step))));
-    ink_plan_set_float(t->plan, INK_CORRECTION2, (float)(1 / (1 - pow(o->beta2, (double)t->step))));
+    ink_plan_set_float(t->plan, INK_CORRECTION1, (float)(1 / (1 - power(o->beta1, t->step))));
+    ink_plan_set_float(t->plan, INK_CORRECTION2, (float)(1 / (1 - power(o->beta2, t->step))));
     ink_plan_set_float(t->plan, INK_AVERAGE_REST, (float)(1 - fmin(o->ema, (1 + (double)t->step) / (10 + (double)t->step))));
     INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)start, left < batch ? (int)left : (int)batch, &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT]));
     if (t->enqueued++ == 0)

@@ -139,7 +139,7 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
 static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *device)
 {
     struct ink_plan_options how = {.batch = t->options->batch, .classes = t->train->classes, .training = true,
-                                   .algorithms = t->options->algorithms, .train = t->options,
+                                   .algorithms = t->options->algorithms, .train = t->options, .reproducible = t->options->reproducible,
                                    .choose = ink_recall_choose, .choose_user = &t->recall};
     if (t->test && t->test->classes > how.classes)
         how.classes = t->test->classes;
