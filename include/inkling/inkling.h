@@ -314,6 +314,12 @@ typedef enum ink_anneal { INK_ANNEAL_COSINE, INK_ANNEAL_LINEAR } ink_anneal;
  * better if it beats the best so far by a ten thousandth of that. */
 typedef enum ink_monitor { INK_MONITOR_LOSS, INK_MONITOR_ACCURACY } ink_monitor;
 
+/* The order in which samples are trained on, drawn anew for each epoch. */
+typedef enum ink_sampling {
+    INK_SAMPLING_SHUFFLED,   /* any */
+    INK_SAMPLING_STRATIFIED, /* each batch has the classes in their proportions, to within two samples of a class; which samples is random */
+} ink_sampling;
+
 /* Where training stands; handed to the callback. */
 struct ink_progress {
     int epoch, epochs;         /* epoch counts from 1 */
@@ -375,6 +381,12 @@ struct ink_train_options {
     int keep;               /* the newest so many are kept; 0: 3 */
     const char *resume;     /* checkpoint to go on from, on the way to the same bits as if training had never ended; NULL: none.
                                initialise and tune do nothing then */
+    /* what batches are made of */
+    double validation;      /* 0 <= share < 1 of the training samples, of each class alike, that are kept apart from training for good; which
+                               depends on the seed and the data, and on nothing else */
+    ink_sampling sampling;
+    int batch_to;           /* batch is doubled after every batch_every epochs until it is this, at least batch; 0: it stays */
+    int batch_every;        /* 0: 1 */
 };
 
 /* Over one data set. */

@@ -17,6 +17,10 @@ static void fill_in(struct ink_train_options *o)
         o->beta2 = 0.999;
     if (o->epsilon == 0)
         o->epsilon = 1e-7;
+    if (!o->batch_to)
+        o->batch_to = o->batch;
+    if (!o->batch_every)
+        o->batch_every = 1;
     if (!o->keep)
         o->keep = 3;
     if (!o->checkpoint_steps && o->checkpoint_minutes == 0 && !o->checkpoint_epochs)
@@ -71,6 +75,10 @@ static ink_status check_ranges(const struct ink_train_options *o)
         {"checkpoint_epochs", o->checkpoint_epochs, 0, 1000000, false},
         {"checkpoint_minutes", o->checkpoint_minutes, 0, 1e6, false},
         {"keep", o->keep, 1, 1000000, false},
+        {"validation", o->validation, 0, 1, true},
+        {"sampling", o->sampling, INK_SAMPLING_SHUFFLED, INK_SAMPLING_STRATIFIED, false},
+        {"batch_to", o->batch_to, o->batch, 1 << 20, false},
+        {"batch_every", o->batch_every, 1, 1000000, false},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (!(ranges[i].value >= ranges[i].low && (ranges[i].open ? ranges[i].value < ranges[i].high : ranges[i].value <= ranges[i].high)))
@@ -113,6 +121,8 @@ ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_
         return ink_fail(INK_ERROR_ARGUMENT, "reproducible training chooses its algorithms itself; leave out either");
     if (options->reproducible)
         options->tune = INK_TUNE_NONE;
+    if (given->batch_every && !given->batch_to)
+        return ink_fail(INK_ERROR_ARGUMENT, "batch_every is %d and batch_to is not set; set it to what the batch is to grow to", given->batch_every);
     return check_schedule(given);
 }
 

@@ -12,6 +12,7 @@ enum ink_stream {
     INK_STREAM_WEIGHTS = 1, /* low bits: tensor number */
     INK_STREAM_ORDER = 2,   /* low bits: epoch */
     INK_STREAM_DROPOUT = 3, /* low bits: layer; index: step and element */
+    INK_STREAM_SPLIT = 8,   /* low bits: 0 */
 };
 #define INK_STREAM(purpose, number) ((uint64_t)(purpose) << 32 | (uint32_t)(number))
 
