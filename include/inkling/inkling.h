@@ -310,8 +310,8 @@ typedef enum ink_schedule {
 /* The shape of one-cycle's way up and down. */
 typedef enum ink_anneal { INK_ANNEAL_COSINE, INK_ANNEAL_LINEAR } ink_anneal;
 
-/* What early stopping and the plateau schedule go by: of the test set where one is given, else of the epoch's training. It got
- * better if it beats the best so far by a ten thousandth of that. */
+/* What early stopping and the plateau schedule go by: of the samples kept apart for validation if there are any, else of the test set
+ * where one is given, else of the epoch's training. It got better if it beats the best so far by a ten thousandth of that. */
 typedef enum ink_monitor { INK_MONITOR_LOSS, INK_MONITOR_ACCURACY } ink_monitor;
 
 /* The order in which samples are trained on, drawn anew for each epoch. */
@@ -333,6 +333,8 @@ struct ink_progress {
     double test_loss, test_accuracy;
     int best_epoch;            /* the epoch in which what is monitored was best so far */
     bool early;                /* patience is at its end: this epoch is the last */
+    bool has_validation;       /* samples are kept apart; then at the end of an epoch: */
+    double validation_loss, validation_accuracy;
 };
 
 /* Called a few times a second and at the end of each epoch; the model's host tensors are current in the latter

@@ -21,6 +21,9 @@ struct settings {
     bool nesterov, reproducible, force, json, wrong, plan, inference, first_step, full, no_tune, help;
     const char *model, *device, *data, *out, *algorithms, *checkpoints, *checkpoint_every, *resume;
     uint64_t keep;
+    uint64_t batch_to, batch_every;
+    double validation;
+    int sampling; /* an ink_sampling */
     uint64_t given; /* bit i: the i-th option of the command's table is on the command line */
     char **operands;
     int operand_count;

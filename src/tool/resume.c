@@ -69,6 +69,7 @@ static void take_options(struct settings *s, const struct ink_checkpoint_info *i
         {"epochs", &s->epochs, (uint64_t)o->epochs}, {"batch", &s->batch, (uint64_t)o->batch}, {"seed", &s->seed, o->seed},
         {"warmup", &s->warmup, (uint64_t)o->warmup}, {"step-size", &s->step_size, (uint64_t)o->step_size},
         {"plateau-epochs", &s->plateau_epochs, (uint64_t)o->plateau_epochs}, {"patience", &s->patience, (uint64_t)o->patience},
+        {"batch-to", &s->batch_to, (uint64_t)o->batch_to}, {"batch-every", &s->batch_every, (uint64_t)o->batch_every},
         /* the first so many of both sets gave these counts, whether they were limited or not */
         {"limit", &s->limit, info->train_count > info->test_count ? info->train_count : info->test_count},
     };
@@ -77,10 +78,11 @@ static void take_options(struct settings *s, const struct ink_checkpoint_info *i
         {"label-smoothing", &s->label_smoothing, o->label_smoothing}, {"gamma", &s->gamma, o->gamma}, {"min-lr", &s->min_lr, o->min_learning_rate},
         {"pct-start", &s->pct_start, o->pct_start}, {"div-factor", &s->div_factor, o->div_factor},
         {"final-div-factor", &s->final_div_factor, o->final_div_factor}, {"clip-norm", &s->clip_norm, o->clip_norm}, {"ema", &s->ema, o->ema},
+        {"val", &s->validation, o->validation},
     };
     const struct { const char *name; int *field, value; } choices[] = {
         {"optimizer", &s->optimizer, (int)o->optimizer}, {"schedule", &s->schedule, (int)o->schedule}, {"anneal", &s->anneal, (int)o->anneal},
-        {"monitor", &s->monitor, (int)o->monitor},
+        {"monitor", &s->monitor, (int)o->monitor}, {"sampling", &s->sampling, (int)o->sampling},
     };
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
         if (!option_given(&train_command, s, whole[i].name))

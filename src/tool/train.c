@@ -56,6 +56,8 @@ static bool on_progress(const struct ink_progress *progress, void *user)
         bar_clear();
         printf("epoch %d/%d  loss %.4f  accuracy %.2f %%", progress->epoch, progress->epochs, progress->loss,
                100 * progress->accuracy);
+        if (progress->has_validation)
+            printf("  validation loss %.4f  validation accuracy %.2f %%", progress->validation_loss, 100 * progress->validation_accuracy);
         if (progress->has_test)
             printf("  test loss %.4f  test accuracy %.2f %%", progress->test_loss, 100 * progress->test_accuracy);
         double rate = progress->seconds > 0 ? (double)progress->seen / progress->seconds : 0;
@@ -157,6 +159,15 @@ static bool check_options(const struct settings *settings)
         complain("--tune asks to measure and --no-tune not to; leave out one of them");
         return false;
     }
+    if (settings->batch_to && settings->batch_to < settings->batch) {
+        complain("--batch-to is %s, below the batch of %s that it is to grow from; choose a larger one, or a smaller --batch",
+                 text_count(settings->batch_to).s, text_count(settings->batch).s);
+        return false;
+    }
+    if (settings->batch_every && !settings->batch_to) {
+        complain("--batch-every needs --batch-to, the size to grow to, for example --batch-to 512");
+        return false;
+    }
     return check_schedule(settings);
 }
 
@@ -165,8 +176,9 @@ static void print_plan(const struct settings *settings, const ink_model *model)
     printf("model   %s: %s layers, %s parameters\n", settings->model ? settings->model : "reference",
            text_count(ink_model_layer_count(model)).s, text_count(ink_model_parameter_count(model)).s);
     bool scheduled = settings->schedule != INK_SCHEDULE_CONSTANT;
-    printf("train   %s epoch%s of batches of %s, %s, learning rate %g%s%s, seed %llu\n", text_count(settings->epochs).s,
-           settings->epochs == 1 ? "" : "s", text_count(settings->batch).s, optimizer_names[settings->optimizer], rate_of(settings),
+    printf("train   %s epoch%s of batches of %s%s%s, %s, learning rate %g%s%s, seed %llu\n", text_count(settings->epochs).s,
+           settings->epochs == 1 ? "" : "s", text_count(settings->batch).s, settings->batch_to ? " to " : "",
+           settings->batch_to ? text_count(settings->batch_to).s : "", optimizer_names[settings->optimizer], rate_of(settings),
            scheduled ? " " : "", scheduled ? schedule_names[settings->schedule] : "", (unsigned long long)settings->seed);
     fflush(stdout);
 }
@@ -203,6 +215,10 @@ static struct ink_train_options options_of(const struct settings *settings, stru
         .tune = settings->no_tune ? INK_TUNE_NONE : (ink_tune)(INK_TUNE_SHORT + settings->tune),
         .progress = on_progress,
         .user = watch,
+        .validation = settings->validation,
+        .sampling = (ink_sampling)settings->sampling,
+        .batch_to = (int)settings->batch_to,
+        .batch_every = (int)settings->batch_every,
     };
 }
 
@@ -227,7 +243,8 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
                text_count(watch.last.step).s, text_count(watch.last.steps).s);
     } else {
         if (watch.last.early)
-            printf("ended after epoch %d, as --patience asks: the test %s was best in epoch %d\n", watch.last.epoch,
+            printf("ended after epoch %d, as --patience asks: the %s %s was best in epoch %d\n", watch.last.epoch,
+                   watch.last.has_validation ? "validation" : "test",
                    settings->monitor == INK_MONITOR_LOSS ? "loss" : "accuracy", watch.last.best_epoch);
         char line[128];
         text_accuracy(&metrics, line, sizeof line);
@@ -323,7 +340,13 @@ static const struct option options[] = {
     {OPTION_WHOLE, FIELD(patience), "patience", 0, "N", 1, 1000000, 0, 0, NULL,
      "end after so many epochs in a row without a better result"},
     {OPTION_CHOICE, FIELD(monitor), "monitor", 0, "loss|accuracy", 0, 0, 0, 0, "loss",
-     "the test result that --patience and the plateau schedule go by"},
+     "the result, of --val or else of the test set, that --patience and the plateau schedule go by"},
+    {OPTION_REAL, FIELD(validation), "val", 0, "X", 0, 0, 0, 1, NULL,
+     "share of the training images, of each class alike, that are kept apart and tested after each epoch"},
+    {OPTION_CHOICE, FIELD(sampling), "sampling", 0, "shuffled|stratified", 0, 0, 0, 0, "shuffled",
+     "which images make a batch: any, or of each class its share"},
+    {OPTION_WHOLE, FIELD(batch_to), "batch-to", 0, "N", 1, 65536, 0, 0, NULL, "let the batch grow, doubled after every --batch-every epochs, up to N"},
+    {OPTION_WHOLE, FIELD(batch_every), "batch-every", 0, "N", 1, 1000000, 0, 0, NULL, "of --batch-to: epochs of one size, 1 if not given"},
     {OPTION_WHOLE, FIELD(seed), "seed", 's', "N", 0, UINT64_MAX, 0, 0, "1",
      "of the first weights, the order of images and dropout; the same seed on the same device gives the same model"},
     {OPTION_FLAG, FIELD(reproducible), "reproducible", 0, NULL, 0, 0, 0, 0, NULL, "give the same model on every device, which takes longer"},

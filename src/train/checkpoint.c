@@ -10,6 +10,7 @@
 
 #include "data/dataset.h"
 #include "device/device.h"
+#include "train/sampler.h"
 #include "train/train.h"
 #include "util/file.h"
 
@@ -24,6 +25,7 @@ struct field {
 
 _Static_assert(sizeof(ink_optimizer) == sizeof(int) && sizeof(ink_schedule) == sizeof(int), "enumerations are read and written as int");
 _Static_assert(sizeof(ink_anneal) == sizeof(int) && sizeof(ink_monitor) == sizeof(int), "enumerations are read and written as int");
+_Static_assert(sizeof(ink_sampling) == sizeof(int), "enumerations are read and written as int");
 
 /* Every option that the result depends on. */
 #define OPTION(kind, name) {#name, KIND_##kind, offsetof(struct ink_train_options, name)}
@@ -34,6 +36,7 @@ static const struct field option_fields[] = {
     OPTION(DOUBLE, gamma), OPTION(DOUBLE, min_learning_rate), OPTION(DOUBLE, pct_start), OPTION(DOUBLE, div_factor),
     OPTION(DOUBLE, final_div_factor), OPTION(INT, anneal), OPTION(DOUBLE, clip_norm), OPTION(DOUBLE, ema), OPTION(INT, monitor),
     OPTION(INT, patience), OPTION(U64, seed), OPTION(BOOL, reproducible),
+    OPTION(DOUBLE, validation), OPTION(INT, sampling), OPTION(INT, batch_to), OPTION(INT, batch_every),
 };
 enum { OPTIONS = sizeof option_fields / sizeof *option_fields };
 
@@ -219,6 +222,8 @@ static ink_status read_texts(const char *path, struct ink_checkpoint *c)
         for (int f = 0; f < tables[t].count; f++) {
             char key[48];
             snprintf(key, sizeof key, "%s.%s", tables[t].prefix, tables[t].fields[f].name);
+            if (tables[t].fields == option_fields && !ink_safetensors_find_text(c->file, key))
+                continue; /* a version that did not have it wrote the file, so it was off */
             if (!read_value(&tables[t].fields[f], text_of(c->file, key), tables[t].base))
                 return ink_fail(INK_ERROR_FORMAT, "%s: \"%s\" is no number: \"%s\"", path, key, text_of(c->file, key));
         }
@@ -283,14 +288,23 @@ ink_status ink_checkpoint_check(const struct ink_checkpoint *c, const struct ink
     return INK_OK;
 }
 
+/* True if the counters are of a place in training. */
+static bool is_place(const struct ink_run *run, const struct ink_snapshot *s)
+{
+    struct ink_train_options o;
+    if (ink_train_defaults(&run->options, &o) || ink_validation_count(&o, run->train_count) >= run->train_count || s->epoch < 1)
+        return false;
+    size_t count = run->train_count - ink_validation_count(&o, run->train_count);
+    return s->position <= ink_epoch_steps(&o, count, s->epoch) && s->sums.count <= count
+           && s->step == ink_steps_before(&o, count, s->epoch) + s->position;
+}
+
 ink_status ink_checkpoint_restore(const struct ink_checkpoint *c, struct ink_snapshot *snapshot)
 {
     struct ink_snapshot restored = c->snapshot;
-    size_t epoch_steps = ink_run_epoch_steps(&c->run);
     memcpy(restored.arrays, snapshot->arrays, sizeof restored.arrays);
     memcpy(restored.counts, snapshot->counts, sizeof restored.counts);
-    if (restored.epoch < 1 || restored.position > epoch_steps || restored.sums.count > c->run.train_count
-        || restored.step != (uint64_t)(restored.epoch - 1) * epoch_steps + restored.position)
+    if (!is_place(&c->run, &restored))
         return ink_fail(INK_ERROR_FORMAT, "%s: its counters do not fit each other", c->file->path);
     for (int s = 0; s <= INK_AVERAGE; s++) {
         if (!restored.arrays[s] || !restored.counts[s])
@@ -321,11 +335,4 @@ void ink_run_describe(struct ink_run *run, const ink_device *device, const ink_d
     describe_data(train, &run->train_count, run->train);
     if (test)
         describe_data(test, &run->test_count, run->test);
-}
-
-size_t ink_run_epoch_steps(const struct ink_run *run)
-{
-    struct ink_train_options options;
-    size_t batch = ink_train_defaults(&run->options, &options) ? 1 : (size_t)options.batch;
-    return (run->train_count + batch - 1) / batch;
 }

@@ -31,9 +31,6 @@ struct ink_checkpoint {
 /* Fills in what is told of data and device. */
 void ink_run_describe(struct ink_run *run, const ink_device *device, const ink_dataset *train, const ink_dataset *test);
 
-/* Steps of an epoch. */
-size_t ink_run_epoch_steps(const struct ink_run *run);
-
 ink_status ink_checkpoint_write(const char *path, const struct ink_run *run, const struct ink_snapshot *snapshot);
 
 /* Reads a checkpoint and holds it against its checksum. A failure tells why, and names the whole one before it in its folder.

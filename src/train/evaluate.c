@@ -70,7 +70,7 @@ ink_status ink_predictor_create(ink_model *model, ink_device *device, int batch,
     if (!status)
         status = ink_feed_create(device, (size_t)predictor->batch, ink_shape_count(model->input), predictor->classes, &predictor->feed);
     if (!status)
-        status = ink_feed_order(&predictor->feed, false, 0, 0);
+        status = ink_feed_order(&predictor->feed, NULL, 0);
     if (!status)
         status = ink_feed_bind(&predictor->feed, predictor->plan, INK_SECTION_EVALUATE);
     if (status)

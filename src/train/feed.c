@@ -6,28 +6,37 @@
 #include <string.h>
 
 #include "data/dataset.h"
-#include "util/rng.h"
+#include "train/sampler.h"
+
+/* What each of feed->count places has. */
+static ink_status create_places(struct ink_feed *feed)
+{
+    size_t count = feed->count;
+    const struct { cl_mem *buffer; size_t bytes; const char *what; } buffers[] = {
+        {&feed->order, count * sizeof(cl_uint), "the order of samples"},
+        {&feed->losses, count * sizeof(cl_float), "the losses"},
+        {&feed->predictions, count * sizeof(cl_int), "the predictions"},
+        {&feed->probabilities, count * (size_t)feed->classes * sizeof(cl_float), "the probabilities"},
+    };
+    feed->host_order = malloc(count * sizeof *feed->host_order);
+    feed->host_losses = malloc(count * sizeof *feed->host_losses);
+    feed->host_predictions = malloc(count * sizeof *feed->host_predictions);
+    if (!feed->host_order || !feed->host_losses || !feed->host_predictions)
+        return ink_fail_memory(3 * count * sizeof(float));
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        if (buffers[i].bytes)
+            INK_TRY(ink_buffer_create(feed->device, buffers[i].bytes, buffers[i].what, buffers[i].buffer));
+    return INK_OK;
+}
 
 ink_status ink_feed_create(struct ink_device *device, size_t count, size_t sample_bytes, int classes, struct ink_feed *out)
 {
     struct ink_feed feed = {.device = device, .count = count, .sample_bytes = sample_bytes, .classes = classes};
-    const struct { cl_mem *buffer; size_t bytes; const char *what; } buffers[] = {
-        {&feed.images, count * sample_bytes, "the data set's images"},
-        {&feed.labels, count, "the data set's labels"},
-        {&feed.order, count * sizeof(cl_uint), "the order of samples"},
-        {&feed.losses, count * sizeof(cl_float), "the losses"},
-        {&feed.predictions, count * sizeof(cl_int), "the predictions"},
-        {&feed.probabilities, count * (size_t)classes * sizeof(cl_float), "the probabilities"},
-    };
-    ink_status status = INK_OK;
-    feed.host_order = malloc(count * sizeof *feed.host_order);
-    feed.host_losses = malloc(count * sizeof *feed.host_losses);
-    feed.host_predictions = malloc(count * sizeof *feed.host_predictions);
-    if (!feed.host_order || !feed.host_losses || !feed.host_predictions)
-        status = ink_fail_memory(3 * count * sizeof(float));
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers && !status; i++)
-        if (buffers[i].bytes)
-            status = ink_buffer_create(device, buffers[i].bytes, buffers[i].what, buffers[i].buffer);
+    ink_status status = create_places(&feed);
+    if (!status && count)
+        status = ink_buffer_create(device, count * sample_bytes, "the data set's images", &feed.images);
+    if (!status && count)
+        status = ink_buffer_create(device, count, "the data set's labels", &feed.labels);
     const cl_uchar zero = 0;
     if (!status && count)
         status = ink_cl_check(device, clEnqueueFillBuffer(device->queue, feed.labels, &zero, 1, 0, count, 0, NULL, NULL), "clEnqueueFillBuffer",
@@ -59,7 +68,7 @@ ink_status ink_feed_load(struct ink_device *device, const ink_dataset *dataset, 
     if (!status)
         status = ink_buffer_write(device, feed.labels, 0, dataset->labels, dataset->count);
     if (!status)
-        status = ink_feed_order(&feed, false, 0, 0);
+        status = ink_feed_order(&feed, NULL, 0);
     if (status)
         ink_feed_destroy(&feed);
     else
@@ -67,13 +76,33 @@ ink_status ink_feed_load(struct ink_device *device, const ink_dataset *dataset, 
     return status;
 }
 
-ink_status ink_feed_order(struct ink_feed *feed, bool shuffle, uint64_t seed, int epoch)
+ink_status ink_feed_share(const struct ink_feed *feed, const uint32_t *order, size_t count, struct ink_feed *out)
 {
-    if (shuffle)
-        ink_random_order(seed, INK_STREAM(INK_STREAM_ORDER, epoch), feed->host_order, feed->count);
+    struct ink_feed shared = {.device = feed->device, .count = count, .sample_bytes = feed->sample_bytes,
+                              .images = feed->images, .labels = feed->labels};
+    clRetainMemObject(shared.images);
+    clRetainMemObject(shared.labels);
+    ink_status status = create_places(&shared);
+    if (!status) {
+        memcpy(shared.host_order, order, count * sizeof *order);
+        status = ink_buffer_write(shared.device, shared.order, 0, order, count * sizeof *order);
+    }
+    if (status)
+        ink_feed_destroy(&shared);
     else
+        *out = shared;
+    return status;
+}
+
+ink_status ink_feed_order(struct ink_feed *feed, const struct ink_sampler *sampler, int epoch)
+{
+    if (sampler) {
+        feed->count = sampler->kept_count;
+        INK_TRY(ink_sampler_order(sampler, epoch, feed->host_order));
+    } else {
         for (size_t i = 0; i < feed->count; i++)
             feed->host_order[i] = (uint32_t)i;
+    }
     return ink_buffer_write(feed->device, feed->order, 0, feed->host_order, feed->count * sizeof *feed->host_order);
 }
 

@@ -19,11 +19,16 @@ struct ink_feed {
 ink_status ink_feed_create(struct ink_device *device, size_t count, size_t sample_bytes, int classes, struct ink_feed *feed);
 void ink_feed_destroy(struct ink_feed *feed);
 
+struct ink_sampler;
+
 /* A feed of a whole data set, in file order. */
 ink_status ink_feed_load(struct ink_device *device, const ink_dataset *dataset, int classes, struct ink_feed *feed);
 
-/* Sets the order to 0, 1, 2, ... or to a permutation drawn from seed and epoch. Waits for what runs. */
-ink_status ink_feed_order(struct ink_feed *feed, bool shuffle, uint64_t seed, int epoch);
+/* A feed over the same images and labels, with places for count samples of these numbers. */
+ink_status ink_feed_share(const struct ink_feed *feed, const uint32_t *order, size_t count, struct ink_feed *shared);
+
+/* Sets the order to that of a sampler's epoch, and count to its samples; NULL: to 0, 1, 2, ... Waits for what runs. */
+ink_status ink_feed_order(struct ink_feed *feed, const struct ink_sampler *sampler, int epoch);
 
 /* Binds the feed's buffers to a section of a plan. */
 ink_status ink_feed_bind(struct ink_feed *feed, struct ink_plan *plan, enum ink_section section);

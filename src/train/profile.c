@@ -104,7 +104,7 @@ static ink_status open_step(struct session *s, ink_model *model, ink_device *dev
     INK_TRY(ink_feed_create(device, (size_t)s->batch, ink_shape_count(model->input), classes, &s->feed));
     INK_TRY(draw_images((size_t)s->batch * s->feed.sample_bytes, &s->images));
     INK_TRY(ink_buffer_write(s->feed.device, s->feed.images, 0, s->images, (size_t)s->batch * s->feed.sample_bytes));
-    INK_TRY(ink_feed_order(&s->feed, false, 0, 0));
+    INK_TRY(ink_feed_order(&s->feed, NULL, 0));
     INK_TRY(ink_feed_bind(&s->feed, s->plan, s->section));
     s->queue = clCreateCommandQueue(device->context, device->id, CL_QUEUE_PROFILING_ENABLE, &code);
     INK_TRY(ink_cl_check(device, code, "clCreateCommandQueue", "a queue with profiling"));

@@ -22,7 +22,7 @@ static double one_cycle(const struct ink_train_options *o, double step, double s
 }
 
 double ink_schedule_rate(const struct ink_train_options *o, const struct ink_monitored *monitored, uint64_t step, uint64_t steps,
-                         uint64_t epoch_steps)
+                         int epoch)
 {
     uint64_t warmup = (uint64_t)o->warmup, behind = step > warmup ? step - warmup : 0;
     double rate = o->learning_rate;
@@ -30,7 +30,7 @@ double ink_schedule_rate(const struct ink_train_options *o, const struct ink_mon
     case INK_SCHEDULE_CONSTANT:
         break;
     case INK_SCHEDULE_STEP:
-        rate *= pow(o->gamma, (double)(step / epoch_steps / (uint64_t)o->step_size));
+        rate *= pow(o->gamma, (epoch - 1) / o->step_size);
         break;
     case INK_SCHEDULE_COSINE:
         rate = anneal(INK_ANNEAL_COSINE, rate, o->min_learning_rate, (double)behind / (double)(steps - warmup));

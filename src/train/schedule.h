@@ -12,10 +12,10 @@ struct ink_monitored {
     int stale, plateau;     /* epochs in a row without a better value; the same since the rate was last reduced */
 };
 
-/* The rate of step i, counted from 0, of a run of so many steps with epoch_steps in an epoch. options: checked, with defaults
+/* The rate of step i, counted from 0, of a run of so many steps; it is of this epoch, counted from 1. options: checked, with defaults
  * filled in. */
 double ink_schedule_rate(const struct ink_train_options *options, const struct ink_monitored *monitored, uint64_t step, uint64_t steps,
-                         uint64_t epoch_steps);
+                         int epoch);
 
 /* Takes in the value of an epoch; true if patience is at its end. */
 bool ink_monitored_note(struct ink_monitored *monitored, const struct ink_train_options *options, int epoch, double value);

@@ -35,15 +35,15 @@ static double power(double base, uint64_t exponent)
 ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
 {
     const struct ink_train_options *o = t->options;
-    size_t batch = (size_t)o->batch, start = place * batch, left = t->feed.count - start;
-    t->progress.learning_rate = ink_schedule_rate(o, &t->monitored, t->step, t->steps, t->steps / (uint64_t)o->epochs);
+    struct ink_batch batch = ink_epoch_step(o, t->feed.count, t->progress.epoch, place);
+    t->progress.learning_rate = ink_schedule_rate(o, &t->monitored, t->step, t->steps, t->progress.epoch);
     t->step++;
     ink_plan_set_int(t->plan, INK_STEP, (cl_int)(uint32_t)t->step);
     ink_plan_set_float(t->plan, INK_LEARNING_RATE, (float)t->progress.learning_rate);
     ink_plan_set_float(t->plan, INK_CORRECTION1, (float)(1 / (1 - power(o->beta1, t->step))));
     ink_plan_set_float(t->plan, INK_CORRECTION2, (float)(1 / (1 - power(o->beta2, t->step))));
     ink_plan_set_float(t->plan, INK_AVERAGE_REST, (float)(1 - fmin(o->ema, (1 + (double)t->step) / (10 + (double)t->step))));
-    INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)start, left < batch ? (int)left : (int)batch, &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT]));
+    INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)batch.start, (int)batch.count, &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT]));
     if (t->enqueued++ == 0)
         clFlush(t->feed.device->queue);
     return INK_OK;
@@ -90,7 +90,7 @@ static ink_status diverge(struct ink_trainer *t, size_t step)
         }
     }
     step -= what != NULL;
-    double rate = ink_schedule_rate(t->options, &t->monitored, t->step - (what != NULL), t->steps, t->steps / (uint64_t)t->options->epochs);
+    double rate = ink_schedule_rate(t->options, &t->monitored, t->step - (what != NULL), t->steps, t->progress.epoch);
     return ink_fail(INK_ERROR_DIVERGED, "step %zu of epoch %d: %s%s is not a finite number, at a learning rate of %g; take a lower one, "
                     "a warm-up (warmup, --warmup), or clip gradients (clip_norm, --clip-norm)%s%s", step, t->progress.epoch,
                     what ? what : "the loss", what ? tensor.name : "", rate, *t->saved ? "; the last good checkpoint is " : "", t->saved);
@@ -105,7 +105,7 @@ ink_status ink_trainer_check(struct ink_trainer *t)
 
 ink_status ink_trainer_tally(struct ink_trainer *t)
 {
-    size_t batch = (size_t)t->options->batch, end = t->finished * batch;
+    size_t batch = (size_t)ink_epoch_batch(t->options, t->feed.count, t->progress.epoch), end = t->finished * batch;
     if (end > t->feed.count)
         end = t->feed.count;
     INK_TRY(ink_feed_read(&t->feed, t->sums.count, end));

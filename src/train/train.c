@@ -76,13 +76,32 @@ static ink_status run_steps(struct ink_trainer *t)
     return ink_trainer_check(t);
 }
 
-/* Takes in what the options say to monitor, at the end of an epoch. */
-static void monitor(struct ink_trainer *t, const struct ink_metrics *test)
+/* Evaluates over a feed, which the section is bound to first: there may be another one. */
+static ink_status evaluate(struct ink_trainer *t, struct ink_feed *feed, const ink_dataset *dataset, struct ink_metrics *metrics)
 {
-    struct ink_metrics metrics = t->test ? *test : ink_sums_metrics(&t->sums);
+    INK_TRY(ink_feed_bind(feed, t->plan, INK_SECTION_EVALUATE));
+    return ink_feed_evaluate(feed, t->plan, dataset, t->batch, metrics);
+}
+
+/* Evaluates at the end of an epoch, and takes in what the options say to monitor. */
+static ink_status end_epoch(struct ink_trainer *t, struct ink_metrics *test)
+{
+    struct ink_metrics metrics = ink_sums_metrics(&t->sums);
+    if (t->test) {
+        INK_TRY(evaluate(t, &t->test_feed, t->test, test));
+        t->progress.test_loss = test->loss;
+        t->progress.test_accuracy = test->accuracy;
+        metrics = *test;
+    }
+    if (t->progress.has_validation) {
+        INK_TRY(evaluate(t, &t->validation_feed, t->train, &metrics));
+        t->progress.validation_loss = metrics.loss;
+        t->progress.validation_accuracy = metrics.accuracy;
+    }
     double value = t->options->monitor == INK_MONITOR_LOSS ? metrics.loss : metrics.accuracy;
     t->progress.early = ink_monitored_note(&t->monitored, t->options, t->progress.epoch, value);
     t->progress.best_epoch = t->monitored.best_epoch;
+    return INK_OK;
 }
 
 /* An epoch of which no step is done. */
@@ -90,15 +109,15 @@ static void begin_epoch(struct ink_trainer *t, int epoch)
 {
     t->enqueued = t->finished = 0;
     t->sums = (struct ink_sums){0};
-    t->progress = (struct ink_progress){.epoch = epoch, .epochs = t->options->epochs, .samples = t->feed.count,
-                                        .steps = (t->feed.count + (size_t)t->options->batch - 1) / (size_t)t->options->batch,
-                                        .has_test = t->test != NULL, .best_epoch = t->monitored.best_epoch};
+    t->progress = (struct ink_progress){.epoch = epoch, .epochs = t->options->epochs, .samples = t->sampler.kept_count,
+                                        .steps = ink_epoch_steps(t->options, t->sampler.kept_count, epoch), .has_test = t->test != NULL,
+                                        .has_validation = t->sampler.apart_count > 0, .best_epoch = t->monitored.best_epoch};
 }
 
 static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics *metrics)
 {
     bool resumed = t->resumed.file && epoch == t->good.epoch && t->step == t->good.step;
-    INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, epoch));
+    INK_TRY(ink_feed_order(&t->feed, &t->sampler, epoch));
     begin_epoch(t, epoch);
     t->window = 1;
     if (resumed)
@@ -119,13 +138,8 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
     }
     if (t->stopped)
         return ink_plan_download(t->plan, t->model);
-    if (t->test) {
-        INK_TRY(ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->options->batch, metrics));
-        t->progress.test_loss = metrics->loss;
-        t->progress.test_accuracy = metrics->accuracy;
-    }
+    INK_TRY(end_epoch(t, metrics));
     INK_TRY(ink_plan_download(t->plan, t->model));
-    monitor(t, metrics);
     t->progress.epoch_end = true;
     show(t);
     if (t->stopped && t->options->checkpoints && epoch < t->options->epochs) {
@@ -138,7 +152,7 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
 
 static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *device)
 {
-    struct ink_plan_options how = {.batch = t->options->batch, .classes = t->train->classes, .training = true,
+    struct ink_plan_options how = {.batch = t->batch, .classes = t->train->classes, .training = true,
                                    .algorithms = t->options->algorithms, .train = t->options, .reproducible = t->options->reproducible,
                                    .choose = ink_recall_choose, .choose_user = &t->recall};
     if (t->test && t->test->classes > how.classes)
@@ -151,16 +165,16 @@ static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *d
     ink_plan_set_int(t->plan, INK_SEED_HIGH, (cl_int)(uint32_t)(t->options->seed >> 32));
     INK_TRY(ink_feed_load(device, t->train, 0, &t->feed));
     INK_TRY(ink_feed_bind(&t->feed, t->plan, INK_SECTION_TRAIN));
-    if (!t->test)
-        return INK_OK;
-    INK_TRY(ink_feed_load(device, t->test, 0, &t->test_feed));
-    return ink_feed_bind(&t->test_feed, t->plan, INK_SECTION_EVALUATE);
+    if (t->sampler.apart_count)
+        INK_TRY(ink_feed_share(&t->feed, t->sampler.apart, t->sampler.apart_count, &t->validation_feed));
+    return t->test ? ink_feed_load(device, t->test, 0, &t->test_feed) : INK_OK;
 }
 
 static void close_plan(struct ink_trainer *t)
 {
     ink_plan_destroy(&t->plan);
     ink_feed_destroy(&t->feed);
+    ink_feed_destroy(&t->validation_feed);
     ink_feed_destroy(&t->test_feed);
 }
 
@@ -202,9 +216,9 @@ static ink_status open_checkpoints(struct ink_trainer *t, const struct ink_train
 /* Seconds that training is expected to take: some steps are timed, and undone. */
 static ink_status expect(struct ink_trainer *t, const ink_model *model, double *seconds)
 {
-    size_t batch = (size_t)t->options->batch, steps = (t->feed.count + batch - 1) / batch;
     double began = 0;
-    INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, 1));
+    INK_TRY(ink_feed_order(&t->feed, &t->sampler, 1));
+    begin_epoch(t, 1);
     for (int i = 0; i < 1 + TIMED_STEPS; i++) {
         if (i == 1) { /* the driver finishes kernels at their first run */
             INK_TRY(ink_trainer_settle(t, 0));
@@ -213,7 +227,7 @@ static ink_status expect(struct ink_trainer *t, const ink_model *model, double *
         INK_TRY(ink_trainer_enqueue(t, 0));
     }
     INK_TRY(ink_trainer_settle(t, 0));
-    *seconds = (ink_clock() - began) / TIMED_STEPS * (double)steps * t->options->epochs;
+    *seconds = (ink_clock() - began) / TIMED_STEPS * (double)t->progress.steps * t->options->epochs;
     t->step = 0;
     return ink_plan_rewind(t->plan, model);
 }
@@ -234,7 +248,7 @@ static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *devi
 {
     double seconds = 0;
     bool changed = false;
-    if (t->resumed.file || t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->options->batch, t->recall.choices))
+    if (t->resumed.file || t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->batch, t->recall.choices))
         return INK_OK;
     if (t->options->tune == INK_TUNE_SHORT) {
         INK_TRY(expect(t, model, &seconds));
@@ -243,7 +257,7 @@ static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *devi
         if (seconds < least_tuning)
             return INK_OK;
     }
-    ink_status status = ink_tune_for_training(model, device, t->options->batch, seconds, t->recall.choices, go_on, t, &changed);
+    ink_status status = ink_tune_for_training(model, device, t->batch, seconds, t->recall.choices, go_on, t, &changed);
     if (status == INK_ERROR_FILE) /* what cannot be kept is not chosen */
         ink_log(INK_LOG_WARNING, "tuning ended early: %s", ink_last_error());
     else if (status)
@@ -263,13 +277,14 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
     INK_TRY(ink_feed_check(model, train->shape));
     if (test)
         INK_TRY(ink_feed_check(model, test->shape));
-    if ((size_t)options.batch > train->count)
-        options.batch = (int)train->count;
     struct ink_choices choices = {0};
     struct ink_trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
-    t.steps = (uint64_t)options.epochs * ((train->count + (size_t)options.batch - 1) / (size_t)options.batch);
-    INK_TRY(ink_train_check_warmup(&options, t.steps));
-    ink_status status = open_checkpoints(&t, given, device);
+    INK_TRY(ink_sampler_create(train, &options, &t.sampler));
+    t.batch = ink_epoch_batch(&options, t.sampler.kept_count, options.epochs);
+    t.steps = ink_steps_before(&options, t.sampler.kept_count, options.epochs + 1);
+    ink_status status = ink_train_check_warmup(&options, t.steps);
+    if (!status)
+        status = open_checkpoints(&t, given, device);
     if (!status && options.initialise)
         status = ink_model_initialise(model, options.seed);
     if (!status && options.tune)
@@ -280,12 +295,13 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
     if (!status)
         status = tune(&t, model, device);
     if (!status && options.tune && !t.resumed.file)
-        ink_tune_tell(model, device, options.batch, &choices);
+        ink_tune_tell(model, device, t.batch, &choices);
     if (!status)
         status = make_room(&t);
     for (int epoch = t.good.epoch; epoch <= options.epochs && !status && !t.stopped && !t.progress.early; epoch++)
         status = run_epoch(&t, epoch, &last);
     close_plan(&t);
+    ink_sampler_destroy(&t.sampler);
     ink_snapshot_destroy(&t.good);
     free(t.values);
     ink_recall_clear(&t.recall);

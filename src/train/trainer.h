@@ -5,19 +5,22 @@
 
 #include "train/checkpoint.h"
 #include "train/recall.h"
+#include "train/sampler.h"
 
 enum { INK_MOST_IN_FLIGHT = 64 }; /* steps */
 
 struct ink_trainer {
     const struct ink_train_options *options;
     const ink_dataset *train, *test;
+    struct ink_sampler sampler;         /* over train */
     struct ink_plan *plan;
+    int batch;                          /* samples of a step at most, which the plan is made for */
     struct ink_recall recall;           /* the algorithms taken; its choices are NULL where guesses are */
     struct ink_run run;                 /* for checkpoints; where they are neither written nor read it is empty */
     struct ink_checkpoint resumed;      /* file is NULL: training begins anew */
     char saved[INK_CHECKPOINT_PATH];    /* the last checkpoint; "" */
     double saved_at;
-    struct ink_feed feed, test_feed;
+    struct ink_feed feed, validation_feed, test_feed; /* without a split or a test set, the latter are empty */
     struct ink_sums sums;
     uint64_t step, steps;               /* steps done since training began, of so many */
     struct ink_monitored monitored;

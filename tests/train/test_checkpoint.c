@@ -9,6 +9,8 @@
 #include "scratch.h"
 #include "suite.h"
 #include "train/checkpoint.h"
+#include "train/sampler.h"
+#include "train/train.h"
 #include "util/file.h"
 #include "util/rng.h"
 
@@ -40,6 +42,8 @@ static const struct ink_train_options ways[] = {
     {.optimizer = INK_ADAM, .learning_rate = 0.02, .schedule = INK_SCHEDULE_ONE_CYCLE, .warmup = 4, .clip_norm = 0.5, .ema = 0.9},
     {.optimizer = INK_SGD, .learning_rate = 0.05, .momentum = 0.9, .schedule = INK_SCHEDULE_PLATEAU, .plateau_epochs = 1,
      .monitor = INK_MONITOR_ACCURACY, .patience = 5},
+    {.optimizer = INK_SGD, .learning_rate = 0.05, .schedule = INK_SCHEDULE_PLATEAU, .plateau_epochs = 1, .monitor = INK_MONITOR_ACCURACY,
+     .validation = 0.2, .sampling = INK_SAMPLING_STRATIFIED, .batch_to = 35},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
@@ -82,15 +86,27 @@ START_TEST(going_on_gives_the_same_bits)
     struct end whole = run(&options), end;
     struct ink_checkpoint last;
     bool reduced = false;
-    options.checkpoints = scratch_path("kept");
+    int written = 0;
+    char folder[] = "kept0";
+    folder[4] += (char)_i;
+    options.checkpoints = scratch_path(folder);
     options.checkpoint_steps = EVERY, options.checkpoint_epochs = 1, options.keep = 100;
     end = run(&options);
     check_equal(&end, &whole, "with checkpoints");
-    ck_assert_int_eq(scratch_count(options.checkpoints), EPOCHS * EPOCH_STEPS / EVERY);
-    for (int step = EVERY; step <= EPOCHS * EPOCH_STEPS; step += EVERY) {
+    struct ink_train_options filled;
+    ck_ok(ink_train_defaults(&options, &filled));
+    size_t trained = COUNT - ink_validation_count(&filled, COUNT);
+    int epoch = 1;
+    uint64_t steps = ink_steps_before(&filled, trained, EPOCHS + 1);
+    for (uint64_t step = 1; step <= steps; step++) {
         char path[INK_CHECKPOINT_PATH];
         struct ink_train_options again = options_of(_i);
-        ck_ok(ink_checkpoint_path(scratch_path("kept"), (uint64_t)step, path));
+        bool ends = step == ink_steps_before(&filled, trained, epoch + 1);
+        epoch += ends;
+        if (step % EVERY != 0 && (!ends || step == steps))
+            continue;
+        written++;
+        ck_ok(ink_checkpoint_path(scratch_path(folder), step, path));
         again.resume = path;
         end = run(&again);
         check_equal(&end, &whole, path);
@@ -98,6 +114,7 @@ START_TEST(going_on_gives_the_same_bits)
         reduced |= last.snapshot.monitored.scale < 1;
         ink_checkpoint_close(&last);
     }
+    ck_assert_int_eq(scratch_count(options.checkpoints), written);
     ck_assert_int_eq(reduced, options.schedule == INK_SCHEDULE_PLATEAU); /* so that this too had to be kept */
     ink_model_destroy(&whole.model);
 }
@@ -244,18 +261,20 @@ START_TEST(another_run_is_refused)
     char earlier[INK_CHECKPOINT_PATH], later[INK_CHECKPOINT_PATH];
     size_t size;
     free(make_checkpoints(earlier, later, &size));
-    struct ink_train_options same = options_of(0), options[8];
+    struct ink_train_options same = options_of(0), options[12];
     same.resume = later;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 12; i++)
         options[i] = same;
     options[0].epochs = 4, options[1].learning_rate = 0.03, options[2].ema = 0, options[3].seed = 6, options[4].schedule = INK_SCHEDULE_COSINE;
     options[5].optimizer = INK_ADAMW, options[6].clip_norm = 1, options[7].algorithms = "conv=direct";
+    options[8].validation = 0.1, options[9].sampling = INK_SAMPLING_STRATIFIED, options[10].batch_to = 40, options[11].batch_to = 10, options[11].batch_every = 2;
     static const char *const named[] = {"epochs is 3, not 4", "learning_rate is 0.02, not 0.03", "ema is 0.9, not 0", "seed is 5, not 6",
-                                        "schedule is 3, not 2", "optimizer is 0, not 1", "clip_norm is 0.5, not 1", "algorithms are \"\", not \"conv=direct\""};
+                                        "schedule is 3, not 2", "optimizer is 0, not 1", "clip_norm is 0.5, not 1", "algorithms are \"\", not \"conv=direct\"",
+                                        "validation is 0, not 0.1", "sampling is 0, not 1", "batch_to is 10, not 40", "batch_every is 1, not 2"};
     ink_dataset *train = make_data(1, COUNT), *test = make_data(2, 30), *other = make_data(3, COUNT), *shorter = make_data(1, COUNT - 1);
     ink_model *model = make_model(), *another = NULL;
     ck_ok(ink_model_parse("input 6x6x1\nconv 4 3x3\nbatch_norm relu\ndropout 0.3\ndense 3 softmax\n", &another));
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 12; i++)
         ck_fails(ink_train(model, test_device(), train, test, &options[i], NULL, NULL), INK_ERROR_ARGUMENT, named[i]);
     ck_fails(ink_train(another, test_device(), train, test, &same, NULL, NULL), INK_ERROR_ARGUMENT, "is of another model");
     ck_fails(ink_train(model, test_device(), other, test, &same, NULL, NULL), INK_ERROR_ARGUMENT, "is of other training data (85 images, not these 85)");

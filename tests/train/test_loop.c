@@ -6,6 +6,7 @@
 
 #include "model/trial.h"
 #include "suite.h"
+#include "train/sampler.h"
 #include "train/train.h"
 #include "util/rng.h"
 
@@ -43,12 +44,14 @@ static ink_model *make_model(void) { return parse_model("input 6x6x1\nconv 4 3x3
 static void find_divergence(const ink_dataset *data, const struct ink_train_options *options, char *what, size_t size)
 {
     ink_model *model = parse_model(linear);
+    struct ink_sampler sampler;
     struct trial trial;
     float *values = malloc(model->trained_count * sizeof(float));
     trial_open(&trial, model, data, options, BATCH, INK_STYLE_AUTO);
+    ck_ok(ink_sampler_create(data, options, &sampler));
     *what = 0;
     for (int epoch = 1; epoch <= options->epochs && !*what; epoch++) {
-        ck_ok(ink_feed_order(&trial.feed, true, options->seed, epoch));
+        ck_ok(ink_feed_order(&trial.feed, &sampler, epoch));
         for (int step = 1; step <= COUNT / BATCH && !*what; step++) {
             double loss = trial_run(&trial, INK_SECTION_TRAIN, (step - 1) * BATCH, BATCH);
             if (!isfinite(loss))
@@ -67,6 +70,7 @@ static void find_divergence(const ink_dataset *data, const struct ink_train_opti
         }
     }
     trial_close(&trial);
+    ink_sampler_destroy(&sampler);
     free(values);
     ink_model_destroy(&model);
 }
@@ -200,18 +204,21 @@ START_TEST(rates_reach_the_device)
                                         .schedule = INK_SCHEDULE_ONE_CYCLE, .anneal = INK_ANNEAL_LINEAR, .pct_start = 0.75, .div_factor = 5,
                                         .final_div_factor = 10, .warmup = 2};
     static const double rates[EPOCHS] = {0.1 / 3, 0.1 * 2 / 3, 0.1, 0.3, 0.5, 0.01}; /* the cycle's own: 4 steps, the top at the third */
+    struct ink_sampler sampler;
     struct trial trial;
     ck_ok(ink_train(model, test_device(), data, NULL, &options, NULL, NULL));
+    ck_ok(ink_sampler_create(data, &options, &sampler));
     trial_open(&trial, by_hand, data, &options, COUNT, INK_STYLE_AUTO);
     for (int i = 0; i < EPOCHS; i++) {
         trial.options.learning_rate = rates[i];
-        ck_ok(ink_feed_order(&trial.feed, true, options.seed, i + 1));
+        ck_ok(ink_feed_order(&trial.feed, &sampler, i + 1));
         trial_run(&trial, INK_SECTION_TRAIN, 0, COUNT);
     }
     ck_ok(ink_plan_download(trial.plan, by_hand));
     for (size_t i = 0; i < model->trained_count; i++) /* the same numbers, but for the last digit of a rate */
         ck_assert_float_eq_tol(model->trained[i], by_hand->trained[i], 1e-5f);
     trial_close(&trial);
+    ink_sampler_destroy(&sampler);
     ink_model_destroy(&model);
     ink_model_destroy(&by_hand);
     ink_dataset_destroy(&data);
