@@ -3,10 +3,16 @@
  *   target[c] = (1 - SMOOTHING) * (c == l) + SMOOTHING / CLASSES
  *   loss = sum target[c] * (log_sum - (z[c] - max))
  *   dlogits[c] = (p[c] - target[c]) / n        (the gradient of the mean loss over the n samples)
+ * With weights of classes (WEIGHTED, CLASS_WEIGHTS), as PyTorch has it, target[c] is multiplied by that of c, and
+ *   dlogits[c] = (p[c] * sum target - target[c]) / weight    (of the sum of losses over what the labels of the batch weigh together)
  * The prediction is the first class with the largest logit. An item is a sample.
  */
 #ifdef KERNEL_loss
 #define TARGET(c) ((1.0f - SMOOTHING) * ((c) == label ? 1.0f : 0.0f) + DIV(SMOOTHING, (float)CLASSES))
+#ifdef WEIGHTED
+__constant float NAME(class_weights)[CLASSES] = {CLASS_WEIGHTS};
+#define WEIGHTED_TARGET(c) (TARGET(c) * NAME(class_weights)[c])
+#endif
 
 ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uint *order, out_t losses, __global int *predictions,
 #if GRADIENT
@@ -15,7 +21,11 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
 #if PROBABILITIES
                    out_t probabilities,
 #endif
-                   int start, int n)
+                   int start, int n
+#ifdef WEIGHTED
+                   , float weight
+#endif
+                   )
 {
     FOR_ITEMS(s, n) {
         __global const float *z = logits + s * CLASSES;
@@ -29,6 +39,14 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
         for (int c = 0; c < CLASSES; c++)
             sum += EXP(z[c] - top);
         float log_sum = LOG(sum);
+#ifdef WEIGHTED
+        float loss = 0.0f, targets = 0.0f;
+        for (int c = 0; c < CLASSES; c++) {
+            loss += WEIGHTED_TARGET(c) * (log_sum - (z[c] - top));
+            targets += WEIGHTED_TARGET(c);
+        }
+        losses[start + s] = loss;
+#else
         if (SMOOTHING == 0.0f)
             losses[start + s] = log_sum - (z[label] - top);
         else {
@@ -37,11 +55,14 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
                 loss += TARGET(c) * (log_sum - (z[c] - top));
             losses[start + s] = loss;
         }
+#endif
         predictions[start + s] = best;
 #if GRADIENT || PROBABILITIES
         for (int c = 0; c < CLASSES; c++) {
             float p = DIV(EXP(z[c] - top), sum);
-#if GRADIENT
+#if GRADIENT && defined(WEIGHTED)
+            dlogits[s * CLASSES + c] = SETTLE(DIV(p * targets - WEIGHTED_TARGET(c), weight));
+#elif GRADIENT
             dlogits[s * CLASSES + c] = SETTLE(DIV(p - TARGET(c), (float)n));
 #endif
 #if PROBABILITIES
@@ -53,3 +74,4 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
 }
 #endif
 #undef TARGET
+#undef WEIGHTED_TARGET

@@ -389,6 +389,10 @@ struct ink_train_options {
     ink_sampling sampling;
     int batch_to;           /* batch is doubled after every batch_every epochs until it is this, at least batch; 0: it stays */
     int batch_every;        /* 0: 1 */
+    const char *class_weights; /* what the loss of a sample of each class is multiplied by in training, from 0 on: "1,2,0.5", or "balanced": in
+                               inverse proportion to the class's samples that are trained on, 1 in the mean of them. A batch's loss is the
+                               sum over its samples divided by the sum of their weights, as CrossEntropyLoss(weight=...) of PyTorch has it,
+                               and so is the one told in struct ink_progress. Tests and validation go without. NULL: all alike */
 };
 
 /* Over one data set. */
@@ -418,6 +422,7 @@ struct ink_checkpoint_info {
     int epoch;                  /* that training is in, from 1 */
     size_t step;                /* steps done in it */
     size_t train_count, test_count; /* samples of the data sets; test_count 0: there was no test set */
+    char class_weights[4096];   /* "" where the options gave none */
 };
 
 /* Reads a checkpoint: its model, with the weights at that moment (not their average), to train it on with ink_train(), and what

@@ -24,6 +24,7 @@ struct ink_lowering {
     ink_choose_function choose;         /* asked where the user names no algorithm; may be NULL */
     void *choose_user;
     const struct ink_train_options *options; /* training: defaults filled in */
+    const float *class_weights;         /* training: [classes of the model]; NULL: all alike */
     const size_t *parameter_offsets, *state_offsets; /* bytes of each node's blocks in INK_PARAMETERS and INK_STATE */
     size_t parameter_floats;            /* length of INK_PARAMETERS, a multiple of 16 */
 };

@@ -158,7 +158,7 @@ ink_status ink_plan_create(struct ink_device *device, const struct ink_model *mo
         .batch = options->batch, .classes = options->classes, .probabilities = options->probabilities,
         .reproducible = options->reproducible, .algorithms = options->reproducible ? NULL : options->algorithms,
         .choose = options->reproducible ? NULL : options->choose, .choose_user = options->choose_user,
-        .options = options->train, .parameter_offsets = plan->parameter_offsets,
+        .options = options->train, .class_weights = options->class_weights, .parameter_offsets = plan->parameter_offsets,
         .state_offsets = plan->state_offsets, .parameter_floats = plan->parameter_floats,
     };
     if (!status)

@@ -20,6 +20,7 @@ struct ink_plan_options {
     int vector_width;           /* 0: the device's */
     bool reproducible;          /* the same bits on every device; style, algorithms and choose are then not looked at */
     const struct ink_train_options *train; /* for training; defaults filled in */
+    const float *class_weights; /* for training: [classes of the model]; NULL: all alike. Must live while the plan is made */
 };
 
 struct ink_plan;

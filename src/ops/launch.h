@@ -53,6 +53,7 @@ enum ink_scalar {
     INK_CORRECTION1,    /* float: 1 / (1 - beta1^t) of Adam */
     INK_CORRECTION2,    /* float: 1 / (1 - beta2^t) */
     INK_AVERAGE_REST,   /* float: share of the new weights in their moving average */
+    INK_BATCH_WEIGHT,   /* float: what the samples of the whole batch weigh together, where classes have weights */
     INK_SCALARS
 };
 

@@ -176,9 +176,11 @@ void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, 
 void ink_emit_gather(struct ink_launches *list, const struct ink_call *call, ink_value images, ink_value order, ink_value x, size_t count);
 
 /* Softmax, sparse categorical cross-entropy and its gradient. logits [n][classes]; dlogits (INK_NO_VALUE: none) is the
- * gradient of the mean loss; losses and predictions at start + i; probabilities (INK_NO_VALUE: none). */
+ * gradient of the mean loss; losses and predictions at start + i; probabilities (INK_NO_VALUE: none). weights: of each class, the
+ * mean being sum / INK_BATCH_WEIGHT then; NULL: all alike. */
 struct ink_loss_values { ink_value logits, dlogits, labels, order, losses, predictions, probabilities; };
-void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const struct ink_loss_values *values, int classes, float smoothing);
+void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const struct ink_loss_values *values, int classes, float smoothing,
+                   const float *weights);
 
 /* One step of an optimizer over flat buffers of count floats, a multiple of 16. average: where the average of the parameters is
  * kept; INK_NO_VALUE: none. */

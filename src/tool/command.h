@@ -24,6 +24,7 @@ struct settings {
     uint64_t batch_to, batch_every;
     double validation;
     int sampling; /* an ink_sampling */
+    const char *class_weights;
     uint64_t given; /* bit i: the i-th option of the command's table is on the command line */
     char **operands;
     int operand_count;

@@ -97,6 +97,8 @@ static void take_options(struct settings *s, const struct ink_checkpoint_info *i
     s->reproducible |= o->reproducible;
     if (!option_given(&train_command, s, "algorithms") && *info->algorithms)
         s->algorithms = info->algorithms;
+    if (!option_given(&train_command, s, "class-weights") && *info->class_weights)
+        s->class_weights = info->class_weights;
 }
 
 bool resume_settings(struct settings *settings, ink_model **model, struct ink_checkpoint_info *info)

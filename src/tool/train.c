@@ -219,6 +219,7 @@ static struct ink_train_options options_of(const struct settings *settings, stru
         .sampling = (ink_sampling)settings->sampling,
         .batch_to = (int)settings->batch_to,
         .batch_every = (int)settings->batch_every,
+        .class_weights = settings->class_weights,
     };
 }
 
@@ -345,6 +346,8 @@ static const struct option options[] = {
      "share of the training images, of each class alike, that are kept apart and tested after each epoch"},
     {OPTION_CHOICE, FIELD(sampling), "sampling", 0, "shuffled|stratified", 0, 0, 0, 0, "shuffled",
      "which images make a batch: any, or of each class its share"},
+    {OPTION_TEXT, FIELD(class_weights), "class-weights", 0, "LIST", 0, 0, 0, 0, NULL,
+     "what the loss of each class is multiplied by: numbers with commas, or balanced, by the classes' sizes"},
     {OPTION_WHOLE, FIELD(batch_to), "batch-to", 0, "N", 1, 65536, 0, 0, NULL, "let the batch grow, doubled after every --batch-every epochs, up to N"},
     {OPTION_WHOLE, FIELD(batch_every), "batch-every", 0, "N", 1, 1000000, 0, 0, NULL, "of --batch-to: epochs of one size, 1 if not given"},
     {OPTION_WHOLE, FIELD(seed), "seed", 's', "N", 0, UINT64_MAX, 0, 0, "1",

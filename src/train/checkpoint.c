@@ -42,7 +42,7 @@ enum { OPTIONS = sizeof option_fields / sizeof *option_fields };
 
 #define COUNTER(kind, name) {#name, KIND_##kind, offsetof(struct ink_snapshot, name)}
 static const struct field counter_fields[] = {
-    COUNTER(U64, step), COUNTER(INT, epoch), COUNTER(SIZE, position), COUNTER(DOUBLE, sums.loss), COUNTER(SIZE, sums.correct),
+    COUNTER(U64, step), COUNTER(INT, epoch), COUNTER(SIZE, position), COUNTER(DOUBLE, sums.loss), COUNTER(DOUBLE, sums.more), COUNTER(SIZE, sums.correct),
     COUNTER(SIZE, sums.count), COUNTER(DOUBLE, monitored.best), COUNTER(DOUBLE, monitored.scale), COUNTER(INT, monitored.best_epoch),
     COUNTER(INT, monitored.stale), COUNTER(INT, monitored.plateau),
 };
@@ -130,17 +130,18 @@ static void list_tables(struct ink_run *run, struct ink_snapshot *snapshot, stru
 
 ink_status ink_checkpoint_write(const char *path, const struct ink_run *run, const struct ink_snapshot *snapshot)
 {
-    enum { MOST_TEXTS = OPTIONS + COUNTERS + DATA + 8 };
+    enum { MOST_TEXTS = OPTIONS + COUNTERS + DATA + 9 };
     struct ink_safetensors_text texts[MOST_TEXTS] = {
         {"inkling.checksum", no_checksum}, {"inkling.checkpoint", "1"}, {"model", run->model}, {"choices", run->choices}, {"maker", run->maker},
         {"train", run->train}, {"test", run->test}, {"algorithms", run->options.algorithms ? run->options.algorithms : ""},
+        {"class_weights", run->options.class_weights ? run->options.class_weights : ""},
     };
     char keys[MOST_TEXTS][48], values[MOST_TEXTS][VALUE_BYTES];
     struct ink_safetensors_entry entries[INK_AVERAGE + 1];
     struct table tables[TABLES];
     struct ink_run of = *run;
     struct ink_snapshot counters = *snapshot;
-    size_t text_count = 8, entry_count = 0, size;
+    size_t text_count = 9, entry_count = 0, size;
     unsigned char *bytes;
     list_tables(&of, &counters, tables);
     for (int t = 0; t < TABLES; t++)
@@ -207,13 +208,14 @@ static const char *text_of(const struct ink_safetensors *file, const char *key)
 /* Takes the run and the counters out of the texts. */
 static ink_status read_texts(const char *path, struct ink_checkpoint *c)
 {
-    const char *algorithms = text_of(c->file, "algorithms"), *version = text_of(c->file, "inkling.checkpoint");
+    const char *algorithms = text_of(c->file, "algorithms"), *weights = text_of(c->file, "class_weights"), *version = text_of(c->file, "inkling.checkpoint");
     struct table tables[TABLES];
     if (strcmp(version, "1") != 0)
         return ink_fail(INK_ERROR_FORMAT, "%s: is a checkpoint of form \"%s\", which this version does not read; use the version that wrote it", path, version);
     c->run.model = text_of(c->file, "model");
     c->run.choices = text_of(c->file, "choices");
     c->run.options.algorithms = *algorithms ? algorithms : NULL;
+    c->run.options.class_weights = *weights ? weights : NULL;
     snprintf(c->run.maker, sizeof c->run.maker, "%s", text_of(c->file, "maker"));
     snprintf(c->run.train, sizeof c->run.train, "%s", text_of(c->file, "train"));
     snprintf(c->run.test, sizeof c->run.test, "%s", text_of(c->file, "test"));
@@ -222,8 +224,8 @@ static ink_status read_texts(const char *path, struct ink_checkpoint *c)
         for (int f = 0; f < tables[t].count; f++) {
             char key[48];
             snprintf(key, sizeof key, "%s.%s", tables[t].prefix, tables[t].fields[f].name);
-            if (tables[t].fields == option_fields && !ink_safetensors_find_text(c->file, key))
-                continue; /* a version that did not have it wrote the file, so it was off */
+            if (!ink_safetensors_find_text(c->file, key))
+                continue; /* a version that did not have it wrote the file: it is 0 */
             if (!read_value(&tables[t].fields[f], text_of(c->file, key), tables[t].base))
                 return ink_fail(INK_ERROR_FORMAT, "%s: \"%s\" is no number: \"%s\"", path, key, text_of(c->file, key));
         }
@@ -254,6 +256,14 @@ void ink_checkpoint_close(struct ink_checkpoint *checkpoint)
     *checkpoint = (struct ink_checkpoint){0};
 }
 
+static ink_status check_text(const char *path, const char *name, const char *before, const char *now)
+{
+    before = before ? before : "";
+    now = now ? now : "";
+    return strcmp(before, now) == 0 ? INK_OK
+                                    : ink_fail(INK_ERROR_ARGUMENT, "%s: is of a run whose %s are \"%s\", not \"%s\"; give the same", path, name, before, now);
+}
+
 ink_status ink_checkpoint_check(const struct ink_checkpoint *c, const struct ink_run *run)
 {
     const char *path = c->file->path;
@@ -280,9 +290,8 @@ ink_status ink_checkpoint_check(const struct ink_checkpoint *c, const struct ink
         }
         return ink_fail(INK_ERROR_ARGUMENT, "%s: is of a run whose %s is %s, not %s; give the same", path, option_fields[f].name, old, new);
     }
-    if (strcmp(before.algorithms ? before.algorithms : "", now.algorithms ? now.algorithms : "") != 0)
-        return ink_fail(INK_ERROR_ARGUMENT, "%s: is of a run whose algorithms are \"%s\", not \"%s\"; give the same", path,
-                        before.algorithms ? before.algorithms : "", now.algorithms ? now.algorithms : "");
+    INK_TRY(check_text(path, "algorithms", before.algorithms, now.algorithms));
+    INK_TRY(check_text(path, "class_weights", before.class_weights, now.class_weights));
     if (strcmp(c->run.maker, run->maker) != 0)
         ink_log(INK_LOG_WARNING, "%s: was made by %s, and goes on with %s: results may differ from those of an uninterrupted run", path, c->run.maker, run->maker);
     return INK_OK;

@@ -131,10 +131,12 @@ ink_status ink_feed_check(const struct ink_model *model, struct ink_shape shape)
     return INK_OK;
 }
 
-void ink_sums_add(struct ink_sums *sums, const struct ink_feed *feed, const ink_dataset *dataset, size_t first, size_t end)
+void ink_sums_add(struct ink_sums *sums, const struct ink_feed *feed, const ink_dataset *dataset, const float *weights, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++) {
         sums->loss += (double)feed->host_losses[i];
+        if (weights)
+            sums->more += (double)weights[dataset->labels[feed->host_order[i]]] - 1;
         sums->correct += feed->host_predictions[i] == dataset->labels[feed->host_order[i]];
     }
     sums->count += end - first;
@@ -148,7 +150,8 @@ struct ink_metrics ink_sums_metrics(const struct ink_sums *sums)
     /* Wilson 1927, with z of the normal distribution's 97.5 % */
     const double z = 1.959963984540054, n = (double)sums->count, p = (double)sums->correct / n, z2 = z * z / n;
     double centre = (p + z2 / 2) / (1 + z2), half = z / (1 + z2) * sqrt(p * (1 - p) / n + z2 / (4 * n));
-    metrics.loss = sums->loss / n;
+    double weight = n + sums->more; /* 0 where all classes so far weigh nothing, and their losses are 0 */
+    metrics.loss = weight > 0 ? sums->loss / weight : 0;
     metrics.accuracy = p;
     metrics.accuracy_low = fmax(centre - half, 0);
     metrics.accuracy_high = fmin(centre + half, 1);
@@ -163,7 +166,7 @@ ink_status ink_feed_evaluate(struct ink_feed *feed, struct ink_plan *plan, const
         INK_TRY(ink_plan_run(plan, INK_SECTION_EVALUATE, (int)start, left < (size_t)batch ? (int)left : batch, NULL));
     }
     INK_TRY(ink_feed_read(feed, 0, feed->count));
-    ink_sums_add(&sums, feed, dataset, 0, feed->count);
+    ink_sums_add(&sums, feed, dataset, NULL, 0, feed->count);
     *metrics = ink_sums_metrics(&sums);
     return INK_OK;
 }

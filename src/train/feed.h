@@ -42,11 +42,12 @@ ink_status ink_feed_check(const struct ink_model *model, struct ink_shape shape)
 /* Loss and correct predictions over samples. */
 struct ink_sums {
     double loss;
+    double more;                 /* what the samples weigh together beyond one each, where classes have weights */
     size_t correct, count;
 };
 
-/* Adds places first .. end - 1 of a feed that have been read. */
-void ink_sums_add(struct ink_sums *sums, const struct ink_feed *feed, const ink_dataset *dataset, size_t first, size_t end);
+/* Adds places first .. end - 1 of a feed that have been read. weights: of classes; NULL: all alike. */
+void ink_sums_add(struct ink_sums *sums, const struct ink_feed *feed, const ink_dataset *dataset, const float *weights, size_t first, size_t end);
 
 /* Means, and the 95 % interval of the accuracy. */
 struct ink_metrics ink_sums_metrics(const struct ink_sums *sums);

@@ -1,4 +1,5 @@
 /* The options of training: defaults, and what is out of its range or goes with nothing else that is asked for; see train.h. */
+#include "train/class_weights.h"
 #include "train/train.h"
 
 #include <stddef.h>
@@ -123,6 +124,8 @@ ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_
         options->tune = INK_TUNE_NONE;
     if (given->batch_every && !given->batch_to)
         return ink_fail(INK_ERROR_ARGUMENT, "batch_every is %d and batch_to is not set; set it to what the batch is to grow to", given->batch_every);
+    if (given->class_weights)
+        INK_TRY(ink_class_weights_check(given->class_weights));
     return check_schedule(given);
 }
 

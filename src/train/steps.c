@@ -43,6 +43,10 @@ ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
     ink_plan_set_float(t->plan, INK_CORRECTION1, (float)(1 / (1 - power(o->beta1, t->step))));
     ink_plan_set_float(t->plan, INK_CORRECTION2, (float)(1 / (1 - power(o->beta2, t->step))));
     ink_plan_set_float(t->plan, INK_AVERAGE_REST, (float)(1 - fmin(o->ema, (1 + (double)t->step) / (10 + (double)t->step))));
+    if (t->class_weights) {
+        double weight = ink_batch_weight(t->class_weights, t->train->labels, t->feed.host_order, batch);
+        ink_plan_set_float(t->plan, INK_BATCH_WEIGHT, weight > 0 ? (float)weight : 1); /* 0: and so are all gradients */
+    }
     INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)batch.start, (int)batch.count, &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT]));
     if (t->enqueued++ == 0)
         clFlush(t->feed.device->queue);
@@ -112,7 +116,7 @@ ink_status ink_trainer_tally(struct ink_trainer *t)
     for (size_t i = t->sums.count; i < end; i++)
         if (!isfinite(t->feed.host_losses[i]))
             return diverge(t, i / batch + 1);
-    ink_sums_add(&t->sums, &t->feed, t->train, t->sums.count, end);
+    ink_sums_add(&t->sums, &t->feed, t->train, t->class_weights, t->sums.count, end);
     return INK_OK;
 }
 

@@ -154,7 +154,7 @@ static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *d
 {
     struct ink_plan_options how = {.batch = t->batch, .classes = t->train->classes, .training = true,
                                    .algorithms = t->options->algorithms, .train = t->options, .reproducible = t->options->reproducible,
-                                   .choose = ink_recall_choose, .choose_user = &t->recall};
+                                   .choose = ink_recall_choose, .choose_user = &t->recall, .class_weights = t->class_weights};
     if (t->test && t->test->classes > how.classes)
         how.classes = t->test->classes;
     if (!t->resumed.file)
@@ -284,6 +284,8 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
     t.steps = ink_steps_before(&options, t.sampler.kept_count, options.epochs + 1);
     ink_status status = ink_train_check_warmup(&options, t.steps);
     if (!status)
+        status = ink_class_weights(&t.sampler, train->classes, ink_model_output(model).channels, &t.class_weights);
+    if (!status)
         status = open_checkpoints(&t, given, device);
     if (!status && options.initialise)
         status = ink_model_initialise(model, options.seed);
@@ -304,6 +306,7 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
     ink_sampler_destroy(&t.sampler);
     ink_snapshot_destroy(&t.good);
     free(t.values);
+    free(t.class_weights);
     ink_recall_clear(&t.recall);
     ink_checkpoint_close(&t.resumed);
     ink_choices_free(&choices);

@@ -4,8 +4,8 @@
 #define INK_TRAIN_TRAINER_H
 
 #include "train/checkpoint.h"
+#include "train/class_weights.h"
 #include "train/recall.h"
-#include "train/sampler.h"
 
 enum { INK_MOST_IN_FLIGHT = 64 }; /* steps */
 
@@ -13,6 +13,7 @@ struct ink_trainer {
     const struct ink_train_options *options;
     const ink_dataset *train, *test;
     struct ink_sampler sampler;         /* over train */
+    float *class_weights;               /* of the model's outputs; NULL: all alike */
     struct ink_plan *plan;
     int batch;                          /* samples of a step at most, which the plan is made for */
     struct ink_recall recall;           /* the algorithms taken; its choices are NULL where guesses are */

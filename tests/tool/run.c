@@ -17,7 +17,7 @@
 
 #include "suite.h"
 
-enum { WORDS_MOST = 32 };
+enum { WORDS_MOST = 64 };
 
 static char folder[64];
 

@@ -65,6 +65,7 @@ START_TEST(usage_errors_name_the_thing)
         {"train --sampling balanced", "--sampling: \"balanced\" is none of shuffled|stratified"},
         {"train --batch-to 64", "--batch-to is 64, below the batch of 128 that it is to grow from"},
         {"train --batch-every 2", "--batch-every needs --batch-to"},
+        {"train --class-weights=", "--class-weights: needs a value"},
         {"train --checkpoint-every 5x", "--checkpoint-every: \"5x\" is neither steps, as 500, nor minutes, as 10m, nor epochs, as 1e"},
         {"train --checkpoint-every 0", "--checkpoint-every: \"0\" is neither"},
         {"train --checkpoint-every -5m", "is neither steps"},

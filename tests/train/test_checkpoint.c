@@ -43,7 +43,7 @@ static const struct ink_train_options ways[] = {
     {.optimizer = INK_SGD, .learning_rate = 0.05, .momentum = 0.9, .schedule = INK_SCHEDULE_PLATEAU, .plateau_epochs = 1,
      .monitor = INK_MONITOR_ACCURACY, .patience = 5},
     {.optimizer = INK_SGD, .learning_rate = 0.05, .schedule = INK_SCHEDULE_PLATEAU, .plateau_epochs = 1, .monitor = INK_MONITOR_ACCURACY,
-     .validation = 0.2, .sampling = INK_SAMPLING_STRATIFIED, .batch_to = 35},
+     .validation = 0.2, .sampling = INK_SAMPLING_STRATIFIED, .batch_to = 35, .class_weights = "balanced"},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
@@ -261,20 +261,22 @@ START_TEST(another_run_is_refused)
     char earlier[INK_CHECKPOINT_PATH], later[INK_CHECKPOINT_PATH];
     size_t size;
     free(make_checkpoints(earlier, later, &size));
-    struct ink_train_options same = options_of(0), options[12];
+    struct ink_train_options same = options_of(0), options[13];
     same.resume = later;
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < 13; i++)
         options[i] = same;
     options[0].epochs = 4, options[1].learning_rate = 0.03, options[2].ema = 0, options[3].seed = 6, options[4].schedule = INK_SCHEDULE_COSINE;
     options[5].optimizer = INK_ADAMW, options[6].clip_norm = 1, options[7].algorithms = "conv=direct";
     options[8].validation = 0.1, options[9].sampling = INK_SAMPLING_STRATIFIED, options[10].batch_to = 40, options[11].batch_to = 10, options[11].batch_every = 2;
+    options[12].class_weights = "1,2,0.5";
     static const char *const named[] = {"epochs is 3, not 4", "learning_rate is 0.02, not 0.03", "ema is 0.9, not 0", "seed is 5, not 6",
                                         "schedule is 3, not 2", "optimizer is 0, not 1", "clip_norm is 0.5, not 1", "algorithms are \"\", not \"conv=direct\"",
-                                        "validation is 0, not 0.1", "sampling is 0, not 1", "batch_to is 10, not 40", "batch_every is 1, not 2"};
+                                        "validation is 0, not 0.1", "sampling is 0, not 1", "batch_to is 10, not 40", "batch_every is 1, not 2",
+                                        "class_weights are \"\", not \"1,2,0.5\""};
     ink_dataset *train = make_data(1, COUNT), *test = make_data(2, 30), *other = make_data(3, COUNT), *shorter = make_data(1, COUNT - 1);
     ink_model *model = make_model(), *another = NULL;
     ck_ok(ink_model_parse("input 6x6x1\nconv 4 3x3\nbatch_norm relu\ndropout 0.3\ndense 3 softmax\n", &another));
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < 13; i++)
         ck_fails(ink_train(model, test_device(), train, test, &options[i], NULL, NULL), INK_ERROR_ARGUMENT, named[i]);
     ck_fails(ink_train(another, test_device(), train, test, &same, NULL, NULL), INK_ERROR_ARGUMENT, "is of another model");
     ck_fails(ink_train(model, test_device(), other, test, &same, NULL, NULL), INK_ERROR_ARGUMENT, "is of other training data (85 images, not these 85)");
@@ -293,6 +295,34 @@ START_TEST(another_run_is_refused)
 }
 END_TEST
 
+/* A checkpoint of a version that lacked an option, by whose name no text is found, is one with that option off. */
+START_TEST(what_a_version_lacked_is_off)
+{
+    char earlier[INK_CHECKPOINT_PATH], later[INK_CHECKPOINT_PATH], digits[INK_HASH_DIGITS + 1];
+    size_t size;
+    unsigned char *bytes = make_checkpoints(earlier, later, &size);
+    char *header = (char *)bytes + 8, *name = NULL;
+    for (size_t i = 8; i + 15 < size && !name; i++)
+        if (memcmp(bytes + i, "option.sampling", 15) == 0)
+            name = (char *)bytes + i;
+    ck_assert_ptr_nonnull(name);
+    memcpy(name, "optiom", 6);
+    char *checksum = strstr(header, "checksum\":\"") + strlen("checksum\":\"");
+    memset(checksum, '0', INK_HASH_DIGITS);
+    struct ink_hash hash = ink_hash_bytes(bytes, size);
+    ink_hash_text(&hash, digits);
+    memcpy(checksum, digits, INK_HASH_DIGITS);
+    scratch_write(later, bytes, size);
+    struct ink_train_options options = options_of(0);
+    struct end whole = run(&options), end;
+    options.resume = later;
+    end = run(&options);
+    check_equal(&end, &whole, later);
+    ink_model_destroy(&whole.model);
+    free(bytes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("checkpoint");
@@ -303,5 +333,6 @@ int main(void)
     tcase_add_test(all, divergence_names_the_last_good_one);
     tcase_add_test(all, damage_is_refused_and_another_offered);
     tcase_add_test(all, another_run_is_refused);
+    tcase_add_test(all, what_a_version_lacked_is_off);
     return run_case(suite, all);
 }
