@@ -393,6 +393,20 @@ struct ink_train_options {
                                inverse proportion to the class's samples that are trained on, 1 in the mean of them. A batch's loss is the
                                sum over its samples divided by the sum of their weights, as CrossEntropyLoss(weight=...) of PyTorch has it,
                                and so is the one told in struct ink_progress. Tests and validation go without. NULL: all alike */
+    uint64_t device_memory; /* bytes of the device's memory to take at most; 0: all that it has. Where images do not fit, they are sent from
+                               host memory batch by batch, beside the computing and to the same bits */
+};
+
+/* What training takes of a device's memory, in bytes; OpenCL tells what there is, not what others have taken of it. */
+struct ink_memory_plan {
+    uint64_t available;     /* the device's memory, or device_memory where that is less */
+    uint64_t weights;       /* weights, gradients, the optimizer's state, averages, running statistics */
+    uint64_t activations;   /* of a batch, with their gradients and workspaces */
+    uint64_t data;          /* images, or the buffers that they are sent through; labels, order, losses and predictions */
+    bool streams_train, streams_test; /* these images are sent batch by batch */
+    bool fits;              /* all of it does; else not even without the images */
+    int batch;              /* samples of a step, the largest where they grow */
+    int largest_batch;      /* up to that, which fits; 0: none */
 };
 
 /* Over one data set. */
@@ -411,9 +425,14 @@ struct ink_metrics {
  * and layer, if the loss, a gradient or a weight is no finite number; the model then has the weights of the last epoch that was
  * well. With checkpoints, a stop by the callback writes one too. A checkpoint that cannot be written is told in the log. Resuming,
  * model, data and the options that the result depends on must be those of the checkpoint: else INK_ERROR_ARGUMENT names what is
- * not. */
+ * not. INK_ERROR_MEMORY, before any memory of the device is taken, if it has too little even with the images in host memory; the message
+ * tells the largest batch that fits. */
 INK_API ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
                              const struct ink_train_options *options, bool *stopped, struct ink_metrics *metrics);
+
+/* Tells what ink_train() would take, without taking it. test may be NULL. INK_OK also where it does not fit. */
+INK_API ink_status ink_train_plan_memory(const ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
+                                         const struct ink_train_options *options, struct ink_memory_plan *plan);
 
 /* What a checkpoint is of. */
 struct ink_checkpoint_info {

@@ -255,9 +255,10 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
 
     struct ink_call gather = {.device = how->device, .style = how->style, .vector_width = how->vector_width, .reproducible = how->reproducible, .batch = how->batch};
     ink_value images = ink_value_bind(list, "images", INK_IMAGES, 0, 0), order = ink_value_bind(list, "order", INK_ORDER, 0, 0);
+    ink_value rows = ink_value_bind(list, "rows", INK_ROWS, 0, 0);
     l.input = ink_value_create(list, "input", ink_shape_count(model->input) * sizeof(float), 0);
     lowered->input = l.input;
-    ink_emit_gather(list, &gather, images, order, l.input, ink_shape_count(model->input));
+    ink_emit_gather(list, &gather, images, rows, l.input, ink_shape_count(model->input));
     status = forward(&l);
     if (!status)
         status = loss(&l, order, lowered);

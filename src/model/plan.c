@@ -23,6 +23,7 @@ struct ink_plan {
     cl_mem storage[INK_AVERAGE + 1]; /* the plan's own, by enum ink_storage up to INK_AVERAGE */
     cl_program program;
     cl_int scalars[INK_SCALARS];
+    int shift;                    /* from a place in INK_ORDER to that in INK_ROWS */
 };
 
 /* Blocks start at multiples of the device's alignment, so that they can be sub-buffers, and of 16 floats. */
@@ -51,25 +52,42 @@ static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model)
 }
 
 /* Where weights are averaged, it is the average that is evaluated. */
-static ink_status bind_storage(struct ink_plan *plan, int s, size_t bytes, bool averages)
+static ink_status bind_storage(struct ink_plan *plan, int s, size_t bytes, bool averaged)
 {
     for (int b = plan->first; b <= plan->last; b++)
-        if (!(averages && s == INK_PARAMETERS && b == INK_SECTION_EVALUATE))
+        if (!(averaged && s == INK_PARAMETERS && b == INK_SECTION_EVALUATE))
             INK_TRY(ink_bound_storage(&plan->bound[b], (enum ink_storage)s, plan->storage[s], bytes));
     return s == INK_AVERAGE ? ink_bound_storage(&plan->bound[INK_SECTION_EVALUATE], INK_PARAMETERS, plan->storage[s], bytes) : INK_OK;
 }
 
-static ink_status create_storage(struct ink_plan *plan, bool training, bool averages)
+static bool averages(const struct ink_plan_options *options) { return options->training && options->train->ema > 0; }
+
+/* Bytes of one of the plan's own buffers; 0: it has none. */
+static size_t storage_bytes(const struct ink_plan *plan, int s, bool training, bool averaged)
+{
+    if ((!training && s != INK_PARAMETERS && s != INK_STATE) || (!averaged && s == INK_AVERAGE))
+        return 0;
+    return (s == INK_STATE ? plan->state_floats : plan->parameter_floats) * sizeof(float);
+}
+
+static void add_bytes(size_t bytes, uint64_t *sum, uint64_t *largest)
+{
+    uint64_t with_slack = bytes ? (uint64_t)bytes + INK_SLACK : 0;
+    *sum += with_slack;
+    *largest = with_slack > *largest ? with_slack : *largest;
+}
+
+static ink_status create_storage(struct ink_plan *plan, bool training, bool averaged)
 {
     static const char *const names[] = {"the arena", "the weights", "the gradients", "the running statistics", "the optimizer's state",
                                         "the optimizer's state", "the average of the weights"};
     for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++) {
-        size_t bytes = (s == INK_STATE ? plan->state_floats : plan->parameter_floats) * sizeof(float);
-        if (!bytes || (!training && s != INK_PARAMETERS && s != INK_STATE) || (!averages && s == INK_AVERAGE))
+        size_t bytes = storage_bytes(plan, s, training, averaged);
+        if (!bytes)
             continue;
         INK_TRY(ink_buffer_create(plan->device, bytes, names[s], &plan->storage[s]));
         INK_TRY(ink_buffer_zero(plan->device, plan->storage[s], bytes));
-        INK_TRY(bind_storage(plan, s, bytes, averages));
+        INK_TRY(bind_storage(plan, s, bytes, averaged));
     }
     INK_TRY(ink_buffer_create(plan->device, plan->arena_bytes, "the activations and gradients of a batch", &plan->arena));
     for (int b = plan->first; b <= plan->last; b++)
@@ -101,8 +119,8 @@ static void discard(struct ink_plan *plan)
     plan->arena_bytes = 0;
 }
 
-/* Lowers, places and builds all sections. */
-static ink_status prepare(struct ink_plan *plan, const struct ink_model *model, struct ink_lowering *how)
+/* Lowers and places all sections. */
+static ink_status place(struct ink_plan *plan, const struct ink_model *model, struct ink_lowering *how)
 {
     for (int b = plan->first; b <= plan->last; b++) {
         how->training = b == INK_SECTION_TRAIN;
@@ -112,7 +130,7 @@ static ink_status prepare(struct ink_plan *plan, const struct ink_model *model, 
         if (plan->bound[b].arena_bytes > plan->arena_bytes)
             plan->arena_bytes = plan->bound[b].arena_bytes;
     }
-    return build(plan, how);
+    return INK_OK;
 }
 
 /* Prepares within what the device allows. What it allows a kernel is known only once that is built: kernels that ask for
@@ -123,7 +141,9 @@ static ink_status prepare_to_fit(struct ink_plan *plan, const struct ink_model *
     struct ink_device limited = *plan->device;
     how->device = &limited;
     for (;;) {
-        ink_status status = prepare(plan, model, how);
+        ink_status status = place(plan, model, how);
+        if (!status)
+            status = build(plan, how);
         if (!status || how->style != INK_STYLE_GPU || (status != INK_ERROR_UNSUPPORTED && status != INK_ERROR_BUILD))
             return status;
         size_t allowed = 0;
@@ -141,18 +161,17 @@ static ink_status prepare_to_fit(struct ink_plan *plan, const struct ink_model *
     }
 }
 
-ink_status ink_plan_create(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan **out)
+/* Begins a plan: its layout, and how it is to be lowered. */
+static ink_status begin(struct ink_plan *plan, struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options,
+                        struct ink_lowering *how)
 {
     INK_TRY(ink_check_algorithms(options->algorithms));
-    struct ink_plan *plan = calloc(1, sizeof *plan);
-    if (!plan)
-        return ink_fail_memory(sizeof *plan);
     plan->device = device;
     plan->first = options->training ? INK_SECTION_TRAIN : INK_SECTION_EVALUATE;
     plan->last = INK_SECTION_EVALUATE;
     plan->reproducible = options->reproducible;
-    ink_status status = lay_out(plan, model);
-    struct ink_lowering how = {
+    INK_TRY(lay_out(plan, model));
+    *how = (struct ink_lowering){
         .style = options->reproducible ? INK_STYLE_CPU : options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
         .batch = options->batch, .classes = options->classes, .probabilities = options->probabilities,
@@ -161,10 +180,40 @@ ink_status ink_plan_create(struct ink_device *device, const struct ink_model *mo
         .options = options->train, .class_weights = options->class_weights, .parameter_offsets = plan->parameter_offsets,
         .state_offsets = plan->state_offsets, .parameter_floats = plan->parameter_floats,
     };
+    return INK_OK;
+}
+
+ink_status ink_plan_measure(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan_bytes *out)
+{
+    struct ink_plan plan = {0};
+    struct ink_plan_bytes bytes = {0};
+    struct ink_lowering how;
+    ink_status status = begin(&plan, device, model, options, &how);
+    how.device = device;
+    if (!status)
+        status = place(&plan, model, &how);
+    if (!status) {
+        for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++)
+            add_bytes(storage_bytes(&plan, s, options->training, averages(options)), &bytes.weights, &bytes.largest);
+        add_bytes(plan.arena_bytes, &bytes.arena, &bytes.largest);
+        *out = bytes;
+    }
+    discard(&plan);
+    free(plan.parameter_offsets);
+    return status;
+}
+
+ink_status ink_plan_create(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan **out)
+{
+    struct ink_plan *plan = calloc(1, sizeof *plan);
+    struct ink_lowering how;
+    if (!plan)
+        return ink_fail_memory(sizeof *plan);
+    ink_status status = begin(plan, device, model, options, &how);
     if (!status)
         status = prepare_to_fit(plan, model, &how);
     if (!status)
-        status = create_storage(plan, options->training, options->training && options->train->ema > 0);
+        status = create_storage(plan, options->training, averages(options));
     if (!status)
         status = ink_plan_upload(plan, model);
     if (status)
@@ -203,9 +252,12 @@ void ink_plan_set_float(struct ink_plan *plan, enum ink_scalar scalar, cl_float 
     memcpy(&plan->scalars[scalar], &value, sizeof value);
 }
 
+void ink_plan_set_shift(struct ink_plan *plan, int shift) { plan->shift = shift; }
+
 ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done)
 {
     plan->scalars[INK_START] = start;
+    plan->scalars[INK_ROW] = start + plan->shift;
     plan->scalars[INK_BATCH] = n;
     if (section == INK_SECTION_TRAIN)
         plan->bound[INK_SECTION_EVALUATE].constants_done = false;
@@ -215,6 +267,7 @@ ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int sta
 ink_status ink_plan_time(struct ink_plan *plan, enum ink_section section, int start, int n, cl_command_queue queue, double *seconds)
 {
     plan->scalars[INK_START] = start;
+    plan->scalars[INK_ROW] = start + plan->shift;
     plan->scalars[INK_BATCH] = n;
     return ink_bound_time(&plan->bound[section], queue, n, plan->scalars, seconds);
 }

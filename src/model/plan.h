@@ -25,17 +25,30 @@ struct ink_plan_options {
 
 struct ink_plan;
 
+/* Bytes on the device that a plan takes. */
+struct ink_plan_bytes {
+    uint64_t weights;           /* and gradients, optimizer state, averages, running statistics */
+    uint64_t arena;             /* activations and their gradients, workspaces */
+    uint64_t largest;           /* buffer */
+};
+
+/* Tells what a plan will take, without touching the device. */
+ink_status ink_plan_measure(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan_bytes *bytes);
+
 /* Lowers, places, builds and binds; copies the model's weights to the device. The model may go afterwards. */
 ink_status ink_plan_create(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan **plan);
 void ink_plan_destroy(struct ink_plan **plan);
 
-/* Binds a buffer from outside (INK_IMAGES to INK_PROBABILITIES) to every launch of a section that names it. The
+/* Binds a buffer from outside (INK_IMAGES to INK_ROWS) to every launch of a section that names it. The
  * buffer must outlive its use. */
 ink_status ink_plan_bind(struct ink_plan *plan, enum ink_section section, enum ink_storage storage, cl_mem buffer);
 
 /* Sets a scalar for the next runs. */
 void ink_plan_set_int(struct ink_plan *plan, enum ink_scalar scalar, cl_int value);
 void ink_plan_set_float(struct ink_plan *plan, enum ink_scalar scalar, cl_float value);
+
+/* Where the next runs find their images: INK_ROWS is read so many places behind the one in the order; 0 at first. */
+void ink_plan_set_shift(struct ink_plan *plan, int shift);
 
 /* Makes a training plan as new: the model's weights, and an optimizer that has not done a step. */
 ink_status ink_plan_rewind(struct ink_plan *plan, const struct ink_model *model);

@@ -31,6 +31,7 @@ enum ink_storage {
     INK_LOSSES,        /* float: loss of each sample at its place in the order */
     INK_PREDICTIONS,   /* int: predicted class, likewise */
     INK_PROBABILITIES, /* float: [place in the order][classes] */
+    INK_ROWS,          /* uint: where images are in INK_IMAGES: the order itself, or for those that are sent batch by batch their places there */
     INK_STORAGES
 };
 
@@ -47,6 +48,7 @@ struct ink_value_info {
 enum ink_scalar {
     INK_BATCH,          /* int: samples in this step, 1 .. the plan's batch */
     INK_START,          /* int: place in the order of the first sample of this step */
+    INK_ROW,            /* int: place in INK_ROWS of the first sample of this step */
     INK_STEP,           /* uint: steps done so far; names the random numbers of a step */
     INK_SEED_LOW, INK_SEED_HIGH, /* uint */
     INK_LEARNING_RATE,  /* float */

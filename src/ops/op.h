@@ -172,8 +172,8 @@ void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, 
 
 /* Passes that are not layers. */
 
-/* x[n][count] = images[order[start + i]] / 255. */
-void ink_emit_gather(struct ink_launches *list, const struct ink_call *call, ink_value images, ink_value order, ink_value x, size_t count);
+/* x[n][count] = images[rows[row + i]] / 255. */
+void ink_emit_gather(struct ink_launches *list, const struct ink_call *call, ink_value images, ink_value rows, ink_value x, size_t count);
 
 /* Softmax, sparse categorical cross-entropy and its gradient. logits [n][classes]; dlogits (INK_NO_VALUE: none) is the
  * gradient of the mean loss; losses and predictions at start + i; probabilities (INK_NO_VALUE: none). weights: of each class, the

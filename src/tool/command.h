@@ -25,6 +25,7 @@ struct settings {
     double validation;
     int sampling; /* an ink_sampling */
     const char *class_weights;
+    uint64_t device_memory; /* MiB */
     uint64_t given; /* bit i: the i-th option of the command's table is on the command line */
     char **operands;
     int operand_count;

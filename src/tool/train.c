@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bar.h"
+#include "batches.h"
 #include "common.h"
 #include "options.h"
 #include "output.h"
@@ -159,16 +160,7 @@ static bool check_options(const struct settings *settings)
         complain("--tune asks to measure and --no-tune not to; leave out one of them");
         return false;
     }
-    if (settings->batch_to && settings->batch_to < settings->batch) {
-        complain("--batch-to is %s, below the batch of %s that it is to grow from; choose a larger one, or a smaller --batch",
-                 text_count(settings->batch_to).s, text_count(settings->batch).s);
-        return false;
-    }
-    if (settings->batch_every && !settings->batch_to) {
-        complain("--batch-every needs --batch-to, the size to grow to, for example --batch-to 512");
-        return false;
-    }
-    return check_schedule(settings);
+    return check_batches(settings) && check_schedule(settings);
 }
 
 static void print_plan(const struct settings *settings, const ink_model *model)
@@ -215,11 +207,6 @@ static struct ink_train_options options_of(const struct settings *settings, stru
         .tune = settings->no_tune ? INK_TUNE_NONE : (ink_tune)(INK_TUNE_SHORT + settings->tune),
         .progress = on_progress,
         .user = watch,
-        .validation = settings->validation,
-        .sampling = (ink_sampling)settings->sampling,
-        .batch_to = (int)settings->batch_to,
-        .batch_every = (int)settings->batch_every,
-        .class_weights = settings->class_weights,
     };
 }
 
@@ -229,11 +216,13 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
 {
     struct watch watch = {0};
     struct ink_train_options options = options_of(settings, &watch);
+    set_batches(settings, &options);
     char folder[DATA_PATH_SIZE];
     if (!set_checkpoints(settings, folder, &options))
         return EXIT_USAGE;
     bool stopped = false;
     struct ink_metrics metrics = {0};
+    print_memory(settings, model, device, data, test, &options);
     watch_signals();
     ink_status failed = ink_train(model, device, data, test, &options, &stopped, &metrics);
     bar_clear();
@@ -346,6 +335,8 @@ static const struct option options[] = {
      "share of the training images, of each class alike, that are kept apart and tested after each epoch"},
     {OPTION_CHOICE, FIELD(sampling), "sampling", 0, "shuffled|stratified", 0, 0, 0, 0, "shuffled",
      "which images make a batch: any, or of each class its share"},
+    {OPTION_WHOLE, FIELD(device_memory), "device-memory", 0, "MIB", 1, 1 << 30, 0, 0, NULL,
+     "take at most so much of the device's memory; images that do not fit are sent batch by batch (else all it has)"},
     {OPTION_TEXT, FIELD(class_weights), "class-weights", 0, "LIST", 0, 0, 0, 0, NULL,
      "what the loss of each class is multiplied by: numbers with commas, or balanced, by the classes' sizes"},
     {OPTION_WHOLE, FIELD(batch_to), "batch-to", 0, "N", 1, 65536, 0, 0, NULL, "let the batch grow, doubled after every --batch-every epochs, up to N"},

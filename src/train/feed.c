@@ -29,18 +29,24 @@ static ink_status create_places(struct ink_feed *feed)
     return INK_OK;
 }
 
+/* All that a feed without images has. */
+static ink_status create_rest(struct ink_feed *feed)
+{
+    struct ink_device *device = feed->device;
+    const cl_uchar zero = 0;
+    INK_TRY(create_places(feed));
+    if (!feed->count)
+        return INK_OK;
+    INK_TRY(ink_buffer_create(device, feed->count, "the data set's labels", &feed->labels));
+    return ink_cl_check(device, clEnqueueFillBuffer(device->queue, feed->labels, &zero, 1, 0, feed->count, 0, NULL, NULL), "clEnqueueFillBuffer", "labels");
+}
+
 ink_status ink_feed_create(struct ink_device *device, size_t count, size_t sample_bytes, int classes, struct ink_feed *out)
 {
     struct ink_feed feed = {.device = device, .count = count, .sample_bytes = sample_bytes, .classes = classes};
-    ink_status status = create_places(&feed);
+    ink_status status = create_rest(&feed);
     if (!status && count)
         status = ink_buffer_create(device, count * sample_bytes, "the data set's images", &feed.images);
-    if (!status && count)
-        status = ink_buffer_create(device, count, "the data set's labels", &feed.labels);
-    const cl_uchar zero = 0;
-    if (!status && count)
-        status = ink_cl_check(device, clEnqueueFillBuffer(device->queue, feed.labels, &zero, 1, 0, count, 0, NULL, NULL), "clEnqueueFillBuffer",
-                              "labels");
     if (status)
         ink_feed_destroy(&feed);
     else
@@ -76,11 +82,28 @@ ink_status ink_feed_load(struct ink_device *device, const ink_dataset *dataset, 
     return status;
 }
 
+ink_status ink_feed_send(struct ink_upload *upload, const ink_dataset *dataset, struct ink_feed *out)
+{
+    struct ink_feed feed = {.device = upload->device, .count = dataset->count, .sample_bytes = upload->sample_bytes, .upload = upload,
+                            .host_images = dataset->images};
+    ink_status status = create_rest(&feed);
+    if (!status)
+        status = ink_buffer_write(feed.device, feed.labels, 0, dataset->labels, dataset->count);
+    if (!status)
+        status = ink_feed_order(&feed, NULL, 0);
+    if (status)
+        ink_feed_destroy(&feed);
+    else
+        *out = feed;
+    return status;
+}
+
 ink_status ink_feed_share(const struct ink_feed *feed, const uint32_t *order, size_t count, struct ink_feed *out)
 {
     struct ink_feed shared = {.device = feed->device, .count = count, .sample_bytes = feed->sample_bytes,
-                              .images = feed->images, .labels = feed->labels};
-    clRetainMemObject(shared.images);
+                              .images = feed->images, .labels = feed->labels, .upload = feed->upload, .host_images = feed->host_images};
+    if (shared.images)
+        clRetainMemObject(shared.images);
     clRetainMemObject(shared.labels);
     ink_status status = create_places(&shared);
     if (!status) {
@@ -108,11 +131,30 @@ ink_status ink_feed_order(struct ink_feed *feed, const struct ink_sampler *sampl
 
 ink_status ink_feed_bind(struct ink_feed *feed, struct ink_plan *plan, enum ink_section section)
 {
-    const cl_mem buffers[] = {feed->images, feed->labels, feed->order, feed->losses, feed->predictions, feed->probabilities};
-    for (int i = 0; i < 6; i++)
+    const cl_mem images = feed->upload ? feed->upload->ring : feed->images, rows = feed->upload ? feed->upload->rows : feed->order;
+    const cl_mem buffers[] = {images, feed->labels, feed->order, feed->losses, feed->predictions, feed->probabilities, rows};
+    for (int i = 0; i < 7; i++)
         if (buffers[i])
             INK_TRY(ink_plan_bind(plan, section, (enum ink_storage)(INK_IMAGES + i), buffers[i]));
     return INK_OK;
+}
+
+ink_status ink_feed_run(struct ink_feed *feed, struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done)
+{
+    cl_event used;
+    size_t row = (size_t)start;
+    if (feed->upload)
+        INK_TRY(ink_upload_send(feed->upload, feed->host_images, feed->host_order + start, (size_t)n, &row));
+    ink_plan_set_shift(plan, (int)row - start);
+    if (!feed->upload)
+        return ink_plan_run(plan, section, start, n, done);
+    INK_TRY(ink_plan_run(plan, section, start, n, &used));
+    ink_status status = ink_upload_used(feed->upload, used);
+    if (done && !status)
+        *done = used;
+    else
+        clReleaseEvent(used);
+    return status;
 }
 
 ink_status ink_feed_read(struct ink_feed *feed, size_t first, size_t end)
@@ -163,7 +205,7 @@ ink_status ink_feed_evaluate(struct ink_feed *feed, struct ink_plan *plan, const
     struct ink_sums sums = {0};
     for (size_t start = 0; start < feed->count; start += (size_t)batch) {
         size_t left = feed->count - start;
-        INK_TRY(ink_plan_run(plan, INK_SECTION_EVALUATE, (int)start, left < (size_t)batch ? (int)left : batch, NULL));
+        INK_TRY(ink_feed_run(feed, plan, INK_SECTION_EVALUATE, (int)start, left < (size_t)batch ? (int)left : batch, NULL));
     }
     INK_TRY(ink_feed_read(feed, 0, feed->count));
     ink_sums_add(&sums, feed, dataset, NULL, 0, feed->count);

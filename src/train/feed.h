@@ -1,15 +1,18 @@
 /* A data set on the device, and what an epoch over it leaves there: the order of samples, and the loss and prediction
- * of each at its place in the order. */
+ * of each at its place in the order. Images that do not fit are sent batch by batch instead. */
 #ifndef INK_TRAIN_FEED_H
 #define INK_TRAIN_FEED_H
 
 #include "model/plan.h"
+#include "train/upload.h"
 
 struct ink_feed {
     struct ink_device *device;
     size_t count, sample_bytes;
     int classes;                 /* columns of probabilities; 0: none */
     cl_mem images, labels, order, losses, predictions, probabilities;
+    struct ink_upload *upload;   /* what sends images, there being no buffer of them; NULL: they are on the device */
+    const uint8_t *host_images;  /* for upload */
     uint32_t *host_order;        /* what order holds */
     float *host_losses;
     int32_t *host_predictions;
@@ -24,6 +27,9 @@ struct ink_sampler;
 /* A feed of a whole data set, in file order. */
 ink_status ink_feed_load(struct ink_device *device, const ink_dataset *dataset, int classes, struct ink_feed *feed);
 
+/* The same, but for its images, which are sent from the data set by an upload; both must outlive the feed. */
+ink_status ink_feed_send(struct ink_upload *upload, const ink_dataset *dataset, struct ink_feed *feed);
+
 /* A feed over the same images and labels, with places for count samples of these numbers. */
 ink_status ink_feed_share(const struct ink_feed *feed, const uint32_t *order, size_t count, struct ink_feed *shared);
 
@@ -32,6 +38,10 @@ ink_status ink_feed_order(struct ink_feed *feed, const struct ink_sampler *sampl
 
 /* Binds the feed's buffers to a section of a plan. */
 ink_status ink_feed_bind(struct ink_feed *feed, struct ink_plan *plan, enum ink_section section);
+
+/* Runs a section, bound to the feed, for n samples from start on, as ink_plan_run() does, and sends their images first where they are not on
+ * the device. */
+ink_status ink_feed_run(struct ink_feed *feed, struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done);
 
 /* Reads losses and predictions of places first .. end - 1 (waiting for them) into host_losses and host_predictions. */
 ink_status ink_feed_read(struct ink_feed *feed, size_t first, size_t end);

@@ -124,7 +124,7 @@ static double value_bytes(const struct session *s, const struct ink_launches *li
     switch (list->values[value].storage) {
     case INK_IMAGES: return n * (double)s->feed.sample_bytes;
     case INK_LABELS: return n;
-    case INK_ORDER: case INK_LOSSES: case INK_PREDICTIONS: return n * sizeof(float);
+    case INK_ORDER: case INK_ROWS: case INK_LOSSES: case INK_PREDICTIONS: return n * sizeof(float);
     case INK_PROBABILITIES: return n * s->feed.classes * sizeof(float);
     default: return (double)ink_value_bytes(list, value, s->batch);
     }

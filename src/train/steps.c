@@ -47,7 +47,7 @@ ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
         double weight = ink_batch_weight(t->class_weights, t->train->labels, t->feed.host_order, batch);
         ink_plan_set_float(t->plan, INK_BATCH_WEIGHT, weight > 0 ? (float)weight : 1); /* 0: and so are all gradients */
     }
-    INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)batch.start, (int)batch.count, &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT]));
+    INK_TRY(ink_feed_run(&t->feed, t->plan, INK_SECTION_TRAIN, (int)batch.start, (int)batch.count, &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT]));
     if (t->enqueued++ == 0)
         clFlush(t->feed.device->queue);
     return INK_OK;

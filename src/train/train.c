@@ -150,24 +150,53 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
     return INK_OK;
 }
 
-static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *device)
+/* What the plan, and all else, takes of the device. */
+static struct ink_memory_need need_of(struct ink_trainer *t, ink_device *device)
 {
     struct ink_plan_options how = {.batch = t->batch, .classes = t->train->classes, .training = true,
                                    .algorithms = t->options->algorithms, .train = t->options, .reproducible = t->options->reproducible,
                                    .choose = ink_recall_choose, .choose_user = &t->recall, .class_weights = t->class_weights};
     if (t->test && t->test->classes > how.classes)
         how.classes = t->test->classes;
+    return (struct ink_memory_need){.device = device, .model = t->model, .how = how, .batch = t->batch, .train = t->train, .test = t->test,
+                                    .sampler = &t->sampler};
+}
+
+static ink_status largest_batch(const struct ink_trainer *t, const struct ink_memory_need *need, int *batch)
+{
+    return ink_memory_largest_batch(need, t->recall.choices ? ink_choices_choose : NULL, t->recall.choices, batch);
+}
+
+/* Puts data sets on the device, or makes ready to send what does not fit. */
+static ink_status load(struct ink_trainer *t, ink_device *device, const struct ink_memory_plan *memory)
+{
+    if (memory->streams_train || memory->streams_test)
+        INK_TRY(ink_upload_create(device, (size_t)t->batch, ink_shape_count(t->train->shape), &t->upload));
+    INK_TRY(memory->streams_train ? ink_feed_send(&t->upload, t->train, &t->feed) : ink_feed_load(device, t->train, 0, &t->feed));
+    if (t->sampler.apart_count)
+        INK_TRY(ink_feed_share(&t->feed, t->sampler.apart, t->sampler.apart_count, &t->validation_feed));
+    if (!t->test)
+        return INK_OK;
+    return memory->streams_test ? ink_feed_send(&t->upload, t->test, &t->test_feed) : ink_feed_load(device, t->test, 0, &t->test_feed);
+}
+
+static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *device)
+{
+    struct ink_memory_need need = need_of(t, device);
+    struct ink_memory_plan memory;
     if (!t->resumed.file)
         ink_recall_clear(&t->recall);
-    INK_TRY(ink_plan_create(device, model, &how, &t->plan));
+    INK_TRY(ink_memory_measure(&need, &memory));
+    if (!memory.fits) {
+        INK_TRY(largest_batch(t, &need, &memory.largest_batch));
+        return ink_memory_fail(&need, &memory);
+    }
+    INK_TRY(ink_plan_create(device, model, &need.how, &t->plan));
     INK_TRY(t->recall.status);
     ink_plan_set_int(t->plan, INK_SEED_LOW, (cl_int)(uint32_t)t->options->seed);
     ink_plan_set_int(t->plan, INK_SEED_HIGH, (cl_int)(uint32_t)(t->options->seed >> 32));
-    INK_TRY(ink_feed_load(device, t->train, 0, &t->feed));
-    INK_TRY(ink_feed_bind(&t->feed, t->plan, INK_SECTION_TRAIN));
-    if (t->sampler.apart_count)
-        INK_TRY(ink_feed_share(&t->feed, t->sampler.apart, t->sampler.apart_count, &t->validation_feed));
-    return t->test ? ink_feed_load(device, t->test, 0, &t->test_feed) : INK_OK;
+    INK_TRY(load(t, device, &memory));
+    return ink_feed_bind(&t->feed, t->plan, INK_SECTION_TRAIN);
 }
 
 static void close_plan(struct ink_trainer *t)
@@ -176,6 +205,7 @@ static void close_plan(struct ink_trainer *t)
     ink_feed_destroy(&t->feed);
     ink_feed_destroy(&t->validation_feed);
     ink_feed_destroy(&t->test_feed);
+    ink_upload_destroy(&t->upload);
 }
 
 /* Room for what is kept, filled from the checkpoint if there is one. */
@@ -268,23 +298,66 @@ static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *devi
     return prepare(t, model, device);
 }
 
+/* What follows from model, data and options, before any work. */
+static ink_status begin(struct ink_trainer *t, const struct ink_train_options *given, struct ink_train_options *options)
+{
+    INK_TRY(ink_train_defaults(given, options));
+    INK_TRY(ink_feed_check(t->model, t->train->shape));
+    if (t->test)
+        INK_TRY(ink_feed_check(t->model, t->test->shape));
+    INK_TRY(ink_sampler_create(t->train, options, &t->sampler));
+    t->batch = ink_epoch_batch(options, t->sampler.kept_count, options->epochs);
+    t->steps = ink_steps_before(options, t->sampler.kept_count, options->epochs + 1);
+    INK_TRY(ink_train_check_warmup(options, t->steps));
+    return ink_class_weights(&t->sampler, t->train->classes, ink_model_output(t->model).channels, &t->class_weights);
+}
+
+static void end(struct ink_trainer *t)
+{
+    close_plan(t);
+    ink_sampler_destroy(&t->sampler);
+    ink_snapshot_destroy(&t->good);
+    free(t->values);
+    free(t->class_weights);
+    ink_recall_clear(&t->recall);
+    ink_checkpoint_close(&t->resumed);
+}
+
+ink_status ink_train_plan_memory(const ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
+                                 const struct ink_train_options *given, struct ink_memory_plan *out)
+{
+    struct ink_train_options options;
+    struct ink_choices choices = {0};
+    struct ink_trainer t = {.options = &options, .train = train, .test = test, .model = (ink_model *)model};
+    struct ink_memory_plan memory;
+    ink_status status = begin(&t, given, &options);
+    struct ink_memory_need need = need_of(&t, device);
+    if (!status && options.tune)
+        status = ink_tune_open(device, &choices);
+    t.recall.choices = options.tune ? &choices : NULL;
+    if (!status)
+        status = ink_memory_measure(&need, &memory);
+    if (!status)
+        status = t.recall.status;
+    if (!status && memory.fits)
+        memory.largest_batch = memory.batch;
+    else if (!status)
+        status = largest_batch(&t, &need, &memory.largest_batch);
+    end(&t);
+    ink_choices_free(&choices);
+    if (!status)
+        *out = memory;
+    return status;
+}
+
 ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
                      const struct ink_train_options *given, bool *stopped, struct ink_metrics *metrics)
 {
     struct ink_train_options options;
     struct ink_metrics last = {0};
-    INK_TRY(ink_train_defaults(given, &options));
-    INK_TRY(ink_feed_check(model, train->shape));
-    if (test)
-        INK_TRY(ink_feed_check(model, test->shape));
     struct ink_choices choices = {0};
     struct ink_trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
-    INK_TRY(ink_sampler_create(train, &options, &t.sampler));
-    t.batch = ink_epoch_batch(&options, t.sampler.kept_count, options.epochs);
-    t.steps = ink_steps_before(&options, t.sampler.kept_count, options.epochs + 1);
-    ink_status status = ink_train_check_warmup(&options, t.steps);
-    if (!status)
-        status = ink_class_weights(&t.sampler, train->classes, ink_model_output(model).channels, &t.class_weights);
+    ink_status status = begin(&t, given, &options);
     if (!status)
         status = open_checkpoints(&t, given, device);
     if (!status && options.initialise)
@@ -302,13 +375,7 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
         status = make_room(&t);
     for (int epoch = t.good.epoch; epoch <= options.epochs && !status && !t.stopped && !t.progress.early; epoch++)
         status = run_epoch(&t, epoch, &last);
-    close_plan(&t);
-    ink_sampler_destroy(&t.sampler);
-    ink_snapshot_destroy(&t.good);
-    free(t.values);
-    free(t.class_weights);
-    ink_recall_clear(&t.recall);
-    ink_checkpoint_close(&t.resumed);
+    end(&t);
     ink_choices_free(&choices);
     if (!status && stopped)
         *stopped = t.stopped;

@@ -5,6 +5,7 @@
 
 #include "train/checkpoint.h"
 #include "train/class_weights.h"
+#include "train/memory.h"
 #include "train/recall.h"
 
 enum { INK_MOST_IN_FLIGHT = 64 }; /* steps */
@@ -21,6 +22,7 @@ struct ink_trainer {
     struct ink_checkpoint resumed;      /* file is NULL: training begins anew */
     char saved[INK_CHECKPOINT_PATH];    /* the last checkpoint; "" */
     double saved_at;
+    struct ink_upload upload;           /* what sends images that do not fit; empty where all do */
     struct ink_feed feed, validation_feed, test_feed; /* without a split or a test set, the latter are empty */
     struct ink_sums sums;
     uint64_t step, steps;               /* steps done since training began, of so many */

@@ -1,0 +1,47 @@
+/* Batches on the command line; see batches.h. */
+#include "batches.h"
+
+#include <stdio.h>
+
+#include "text.h"
+
+bool check_batches(const struct settings *settings)
+{
+    if (settings->batch_to && settings->batch_to < settings->batch) {
+        complain("--batch-to is %s, below the batch of %s that it is to grow from; choose a larger one, or a smaller --batch",
+                 text_count(settings->batch_to).s, text_count(settings->batch).s);
+        return false;
+    }
+    if (settings->batch_every && !settings->batch_to) {
+        complain("--batch-every needs --batch-to, the size to grow to, for example --batch-to 512");
+        return false;
+    }
+    return true;
+}
+
+void set_batches(const struct settings *settings, struct ink_train_options *options)
+{
+    static const uint64_t mebi = 1 << 20;
+    options->validation = settings->validation;
+    options->sampling = (ink_sampling)settings->sampling;
+    options->batch_to = (int)settings->batch_to;
+    options->batch_every = (int)settings->batch_every;
+    options->class_weights = settings->class_weights;
+    options->device_memory = settings->device_memory * mebi;
+}
+
+void print_memory(const struct settings *settings, const ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
+                  const struct ink_train_options *options)
+{
+    struct ink_memory_plan plan;
+    if (ink_train_plan_memory(model, device, train, test, options, &plan) || !plan.fits) /* training will tell why */
+        return;
+    bool sends = plan.streams_train || plan.streams_test;
+    if (!sends && !settings->device_memory)
+        return;
+    printf("memory  %s of %s: weights %s, a batch of %s %s, data %s%s%s%s\n", text_bytes(plan.weights + plan.activations + plan.data).s,
+           text_bytes(plan.available).s, text_bytes(plan.weights).s, text_count((uint64_t)plan.batch).s, text_bytes(plan.activations).s,
+           text_bytes(plan.data).s, sends ? "; sent batch by batch: " : "", plan.streams_train ? "training images" : sends ? "test images" : "",
+           plan.streams_train && plan.streams_test ? " and test images" : "");
+    fflush(stdout);
+}

@@ -1,0 +1,16 @@
+/* Batches on the command line of inkling train: the validation split, what batches are made of, and the memory that they take. */
+#ifndef TOOL_BATCHES_H
+#define TOOL_BATCHES_H
+
+#include "common.h"
+
+/* False after saying what does not fit together. */
+bool check_batches(const struct settings *settings);
+
+void set_batches(const struct settings *settings, struct ink_train_options *options);
+
+/* A line on what training takes of the device's memory, where that is limited or too little for the images. */
+void print_memory(const struct settings *settings, const ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
+                  const struct ink_train_options *options);
+
+#endif
