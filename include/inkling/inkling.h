@@ -320,6 +320,29 @@ typedef enum ink_sampling {
     INK_SAMPLING_STRATIFIED, /* each batch has the classes in their proportions, to within two samples of a class; which samples is random */
 } ink_sampling;
 
+/* How training images are distorted, anew in each epoch: on the device, by random numbers that seed, epoch and the sample's number in
+ * the data set name, so that a sample is distorted the same in batches of any size. A zeroed struct distorts nothing. What is
+ * asked for is done in this order: thickness, then shift to elastic as one move of each pixel, contrast, noise, erasing. Pixels that are
+ * moved in from outside are 0, between pixels is interpolated linearly, and values count in [0, 1]. Test images and labels stay. */
+struct ink_augmentation {
+    double shift;           /* pixels, fractions too: down and across, each between -shift and shift; below 65536 */
+    double rotate;          /* degrees: about the middle, between -rotate and rotate; below 360 */
+    double scale;           /* share: larger or smaller by a factor between 1 - scale and 1 + scale; below 1 */
+    double shear;           /* share: slanted, so that a row goes across by up to shear times its distance from the middle; below 10 */
+    double elastic;         /* pixels: the root of the mean square of how far each pixel goes, down and across alone, in an elastic distortion
+                               (Simard, Steinkraus and Platt 2003); below 65536 */
+    double elastic_smoothness; /* pixels: what the standard deviation of their Gaussian filter is; 1 to 65536; 0: 4. Displacements are
+                               drawn at control points sqrt(3) times as far apart and interpolated by cubic B-splines, whose bumps
+                               have that deviation, as filtering every pixel's would take far longer */
+    double thickness;       /* strokes thicker or thinner: a share between 0 and thickness of the way to the largest, or smallest, of the
+                               3x3 pixels around each; 1 would be a pixel on each side; below 1 */
+    double contrast;        /* values' distance from 0.5 is multiplied by 1 - contrast to 1 + contrast, and they stay in [0, 1]; below 1 */
+    double noise;           /* standard deviation of what is added to each value, nearly normal (a sum of four uniform numbers); they
+                               stay in [0, 1]; below 1 */
+    double erase;           /* share of the area: a rectangle of up to that, and up to three times as wide as high or as high as wide,
+                               is set to 0; below 1 */
+};
+
 /* Where training stands; handed to the callback. */
 struct ink_progress {
     int epoch, epochs;         /* epoch counts from 1 */
@@ -395,6 +418,8 @@ struct ink_train_options {
                                and so is the one told in struct ink_progress. Tests and validation go without. NULL: all alike */
     uint64_t device_memory; /* bytes of the device's memory to take at most; 0: all that it has. Where images do not fit, they are sent from
                                host memory batch by batch, beside the computing and to the same bits */
+    /* distortion of training images */
+    struct ink_augmentation augmentation;
 };
 
 /* What training takes of a device's memory, in bytes; OpenCL tells what there is, not what others have taken of it. */
@@ -433,6 +458,12 @@ INK_API ink_status ink_train(ink_model *model, ink_device *device, const ink_dat
 /* Tells what ink_train() would take, without taking it. test may be NULL. INK_OK also where it does not fit. */
 INK_API ink_status ink_train_plan_memory(const ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
                                          const struct ink_train_options *options, struct ink_memory_plan *plan);
+
+/* What training sees in an epoch (from 1) of some samples of a data set: images [count][height][width][channels], in [0, 1], made by the
+ * kernels that training uses. samples: their numbers in the data set, in any order. INK_ERROR_ARGUMENT names a number or a field of
+ * augmentation (NULL: nothing is distorted) that cannot be. */
+INK_API ink_status ink_dataset_augment(const ink_dataset *dataset, ink_device *device, const struct ink_augmentation *augmentation,
+                                       uint64_t seed, int epoch, const uint32_t *samples, size_t count, float *images);
 
 /* What a checkpoint is of. */
 struct ink_checkpoint_info {

@@ -258,7 +258,10 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     ink_value rows = ink_value_bind(list, "rows", INK_ROWS, 0, 0);
     l.input = ink_value_create(list, "input", ink_shape_count(model->input) * sizeof(float), 0);
     lowered->input = l.input;
-    ink_emit_gather(list, &gather, images, rows, l.input, ink_shape_count(model->input));
+    if (how->training && ink_augmentation_is_on(&how->options->augmentation))
+        ink_emit_augment(list, &gather, &how->options->augmentation, images, rows, order, l.input, model->input);
+    else
+        ink_emit_gather(list, &gather, images, rows, l.input, ink_shape_count(model->input));
     status = forward(&l);
     if (!status)
         status = loss(&l, order, lowered);

@@ -56,6 +56,7 @@ enum ink_scalar {
     INK_CORRECTION2,    /* float: 1 / (1 - beta2^t) */
     INK_AVERAGE_REST,   /* float: share of the new weights in their moving average */
     INK_BATCH_WEIGHT,   /* float: what the samples of the whole batch weigh together, where classes have weights */
+    INK_EPOCH,          /* uint: counts from 1; names the distortions of an epoch */
     INK_SCALARS
 };
 

@@ -175,6 +175,14 @@ void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, 
 /* x[n][count] = images[rows[row + i]] / 255. */
 void ink_emit_gather(struct ink_launches *list, const struct ink_call *call, ink_value images, ink_value rows, ink_value x, size_t count);
 
+/* The same, distorted at random: by the sample's number in the data set, the seed and the epoch alone. */
+void ink_emit_augment(struct ink_launches *list, const struct ink_call *call, const struct ink_augmentation *augmentation, ink_value images,
+                      ink_value rows, ink_value order, ink_value x, struct ink_shape shape);
+
+/* True if any distortion is asked for; and INK_ERROR_ARGUMENT, naming the field, if one cannot be. */
+bool ink_augmentation_is_on(const struct ink_augmentation *augmentation);
+ink_status ink_augmentation_check(const struct ink_augmentation *augmentation);
+
 /* Softmax, sparse categorical cross-entropy and its gradient. logits [n][classes]; dlogits (INK_NO_VALUE: none) is the
  * gradient of the mean loss; losses and predictions at start + i; probabilities (INK_NO_VALUE: none). weights: of each class, the
  * mean being sum / INK_BATCH_WEIGHT then; NULL: all alike. */

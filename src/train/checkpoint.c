@@ -37,6 +37,9 @@ static const struct field option_fields[] = {
     OPTION(DOUBLE, final_div_factor), OPTION(INT, anneal), OPTION(DOUBLE, clip_norm), OPTION(DOUBLE, ema), OPTION(INT, monitor),
     OPTION(INT, patience), OPTION(U64, seed), OPTION(BOOL, reproducible),
     OPTION(DOUBLE, validation), OPTION(INT, sampling), OPTION(INT, batch_to), OPTION(INT, batch_every),
+    OPTION(DOUBLE, augmentation.shift), OPTION(DOUBLE, augmentation.rotate), OPTION(DOUBLE, augmentation.scale), OPTION(DOUBLE, augmentation.shear),
+    OPTION(DOUBLE, augmentation.elastic), OPTION(DOUBLE, augmentation.elastic_smoothness), OPTION(DOUBLE, augmentation.thickness),
+    OPTION(DOUBLE, augmentation.contrast), OPTION(DOUBLE, augmentation.noise), OPTION(DOUBLE, augmentation.erase),
 };
 enum { OPTIONS = sizeof option_fields / sizeof *option_fields };
 

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "ops/op.h"
+
 static void fill_in(struct ink_train_options *o)
 {
     if (!o->epochs)
@@ -116,6 +118,7 @@ ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_
     fill_in(options);
     fill_in_schedule(options);
     INK_TRY(check_ranges(options));
+    INK_TRY(ink_augmentation_check(&options->augmentation));
     if (options->nesterov && options->momentum == 0)
         return ink_fail(INK_ERROR_ARGUMENT, "nesterov needs a momentum above 0");
     if (options->reproducible && options->algorithms)

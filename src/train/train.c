@@ -118,6 +118,7 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
 {
     bool resumed = t->resumed.file && epoch == t->good.epoch && t->step == t->good.step;
     INK_TRY(ink_feed_order(&t->feed, &t->sampler, epoch));
+    ink_plan_set_int(t->plan, INK_EPOCH, epoch);
     begin_epoch(t, epoch);
     t->window = 1;
     if (resumed)

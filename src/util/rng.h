@@ -12,7 +12,9 @@ enum ink_stream {
     INK_STREAM_WEIGHTS = 1, /* low bits: tensor number */
     INK_STREAM_ORDER = 2,   /* low bits: epoch */
     INK_STREAM_DROPOUT = 3, /* low bits: layer; index: step and element */
-    INK_STREAM_SPLIT = 8,   /* low bits: 0 */
+    INK_STREAM_AUGMENT = 8, /* low bits: epoch; index: sample, and what is drawn for it */
+    INK_STREAM_NOISE = 9,   /* low bits: epoch; index: sample and element */
+    INK_STREAM_SPLIT = 10,  /* low bits: 0 */
 };
 #define INK_STREAM(purpose, number) ((uint64_t)(purpose) << 32 | (uint32_t)(number))
 

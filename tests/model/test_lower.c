@@ -9,13 +9,15 @@ static ink_model *model;
 static struct ink_plan *plan;
 static enum ink_section section = INK_SECTION_TRAIN;
 
-static void lower(const char *text)
+static void lower_augmented(const char *text, struct ink_augmentation augmentation)
 {
-    static const struct ink_train_options train = {.learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 1e-7};
+    const struct ink_train_options train = {.learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 1e-7, .augmentation = augmentation};
     const struct ink_plan_options options = {.batch = 2, .classes = 2, .training = true, .style = INK_STYLE_CPU, .train = &train};
     ck_ok(ink_model_parse(text, &model));
     ck_ok(ink_plan_create(test_device(), model, &options, &plan));
 }
+
+static void lower(const char *text) { lower_augmented(text, (struct ink_augmentation){0}); }
 
 static void finish(void)
 {
@@ -43,6 +45,25 @@ static const char *define(const char *label, const char *name)
     ck_abort_msg("launch '%s' has no define %s", label, name);
     return NULL;
 }
+
+/* Training images are distorted, and what is evaluated is not; where nothing is distorted, steps begin as those of evaluation. */
+START_TEST(only_training_is_augmented)
+{
+    static const struct ink_augmentation kinds[] = {{0}, {.shift = 1}, {.noise = 0.1}, {.rotate = 5, .thickness = 0.5, .erase = 0.1}};
+    static const char *const wanted[][5] = {{"gather batch"}, {"draw distortions", "warp batch"}, {"gather batch", "contrast, noise, erasing"},
+                                            {"draw distortions", "thicken strokes", "warp batch", "contrast, noise, erasing"}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        lower_augmented("input 4x4x1\ndense 2\n", kinds[k]);
+        const struct ink_launches *list = ink_plan_launches(plan, INK_SECTION_TRAIN);
+        int i = 0;
+        for (; wanted[k][i]; i++)
+            ck_assert_str_eq(list->launches[i].label, wanted[k][i]);
+        ck_assert_str_eq(list->launches[i].label, "dense1 forward direct");
+        ck_assert_str_eq(ink_plan_launches(plan, INK_SECTION_EVALUATE)->launches[0].label, "gather batch");
+        finish();
+    }
+}
+END_TEST
 
 START_TEST(convolution_is_cropped_to_what_pooling_reads)
 {
@@ -272,7 +293,7 @@ START_TEST(batch_that_kernels_cannot_count_is_refused)
 END_TEST
 
 int main(void)
-RUN_SUITE("lower", convolution_is_cropped_to_what_pooling_reads, convolution_with_another_reader_or_padded_pooling_is_whole,
+RUN_SUITE("lower", only_training_is_augmented, convolution_is_cropped_to_what_pooling_reads, convolution_with_another_reader_or_padded_pooling_is_whole,
           pooling_becomes_the_end_of_batch_norm_before_it, pooling_stays_where_windows_overlap_or_batch_norm_has_another_reader,
           lone_activation_becomes_the_end_of_the_layer_before, activation_stays_where_its_input_is_read_by_another_or_activated,
           gradient_is_handed_on_and_changed_in_place, batch_norm_goes_into_the_weights_before_it_in_inference, folded_batch_norm_gives_the_same_losses,
