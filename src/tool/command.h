@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inkling/inkling.h"
+
 /* Exit statuses. A run that a signal stopped ends with 128 + its number, as shells have it. */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -26,7 +28,9 @@ struct settings {
     int sampling; /* an ink_sampling */
     const char *class_weights;
     uint64_t device_memory; /* MiB */
-    uint64_t given; /* bit i: the i-th option of the command's table is on the command line */
+    struct ink_augmentation augmentation;
+    bool augment;  /* of show */
+    uint64_t given[2]; /* bit i: the i-th option of the command's table is on the command line */
     char **operands;
     int operand_count;
 };
@@ -58,6 +62,20 @@ struct option {
 #define OPTION_OF_JSON {OPTION_FLAG, FIELD(json), "json", 0, NULL, 0, 0, 0, 0, NULL, "print JSON, for programs"}
 #define OPTION_OF_TEXT_FORM {OPTION_TEXT, FIELD(model), "model", 'm', "FILE", 0, 0, 0, 0, NULL, \
     "the text form of a model, instead of a trained one"}
+/* An option of a field of struct ink_augmentation, and all of them. */
+#define OPTION_OF_DISTORTION(field, name, low, high, what) \
+    {OPTION_REAL, FIELD(augmentation.field), name, 0, "X", 0, 0, low, high, NULL, what}
+#define OPTIONS_OF_AUGMENTATION \
+    OPTION_OF_DISTORTION(shift, "shift", 0, 65536, "move training images by up to X pixels down and across"), \
+    OPTION_OF_DISTORTION(rotate, "rotate", 0, 360, "turn them by up to X degrees"), \
+    OPTION_OF_DISTORTION(scale, "scale", 0, 1, "make them larger or smaller by up to this share"), \
+    OPTION_OF_DISTORTION(shear, "shear", 0, 10, "slant them by up to this share"), \
+    OPTION_OF_DISTORTION(elastic, "elastic", 0, 65536, "distort them elastically, pixels by X on the root mean square"), \
+    OPTION_OF_DISTORTION(elastic_smoothness, "elastic-smoothness", 1, 65536, "as filtered by a Gaussian of a deviation of X pixels, 4 if not given"), \
+    OPTION_OF_DISTORTION(thickness, "thickness", 0, 1, "make strokes thicker or thinner by up to X pixels on each side"), \
+    OPTION_OF_DISTORTION(contrast, "contrast", 0, 1, "change contrast by up to this share"), \
+    OPTION_OF_DISTORTION(noise, "noise", 0, 1, "add noise of this deviation, pixels being 0 to 1"), \
+    OPTION_OF_DISTORTION(erase, "erase", 0, 1, "blank a rectangle of up to this share of the area")
 #define OPTION_OF_LIMIT(what) {OPTION_WHOLE, FIELD(limit), "limit", 0, "N", 1, 1000000000, 0, 0, NULL, what}
 #define OPTION_OF_HELP {OPTION_FLAG, FIELD(help), "help", 'h', NULL, 0, 0, 0, 0, NULL, "print this text"}, {OPTION_END}
 

@@ -152,6 +152,14 @@ void session_close(struct session *session)
     ink_model_destroy(&session->model);
 }
 
+uint64_t hash_of(uint64_t seed, uint64_t index)
+{
+    uint64_t z = seed * 0x9e3779b97f4a7c15u ^ (index + 1) * 0xd1342543de82ef95u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
 int best_class(const float *probabilities, int classes)
 {
     int best = 0;
@@ -165,8 +173,10 @@ void print_data(const char *path, const ink_dataset *train, const ink_dataset *t
 {
     printf("data    %s: ", path);
     if (train)
-        printf("%s training and ", text_count(ink_dataset_count(train)).s);
-    printf("%s test images of %s\n", text_count(ink_dataset_count(test)).s, text_shape(ink_dataset_shape(test)).s);
+        printf("%s training%s", text_count(ink_dataset_count(train)).s, test ? " and " : "");
+    if (test)
+        printf("%s test", text_count(ink_dataset_count(test)).s);
+    printf(" images of %s\n", text_shape(ink_dataset_shape(train ? train : test)).s);
 }
 
 void print_device(const ink_device *device)

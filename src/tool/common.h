@@ -43,10 +43,13 @@ bool session_open(const struct settings *settings, struct session *session);
 bool session_evaluate(const struct settings *settings, struct session *session);
 void session_close(struct session *session);
 
+/* A hash of a seed and an image's number (the finalizer of SplitMix64, Steele, Lea and Flood 2014), to draw images at random by. */
+uint64_t hash_of(uint64_t seed, uint64_t index);
+
 /* The likeliest of some classes; the first of equals. */
 int best_class(const float *probabilities, int classes);
 
-/* Lines that say what a command works with. */
+/* Lines that say what a command works with; train or test may be NULL. */
 void print_data(const char *path, const ink_dataset *train, const ink_dataset *test);
 void print_device(const ink_device *device);
 

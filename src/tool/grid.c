@@ -28,7 +28,7 @@ struct colour_rgb {
 };
 
 static const struct colour_rgb right_colour = {0.06, 0.50, 0.22}, wrong_colour = {0.84, 0.12, 0.16};
-static const struct colour_rgb text_colour = {0.10, 0.11, 0.13}, quiet_colour = {0.40, 0.42, 0.46};
+static const struct colour_rgb text_colour = {0.10, 0.11, 0.13}, quiet_colour = {0.40, 0.42, 0.46}, frame_colour = {0.62, 0.64, 0.68};
 
 static void set_colour(cairo_t *cairo, struct colour_rgb c) { cairo_set_source_rgb(cairo, c.red, c.green, c.blue); }
 
@@ -102,7 +102,7 @@ static bool draw_item(cairo_t *cairo, const struct grid_item *item, struct ink_s
     cairo_surface_t *surface = make_surface(item->image, shape);
     if (!surface)
         return false;
-    set_colour(cairo, is_right ? right_colour : wrong_colour);
+    set_colour(cairo, item->caption ? frame_colour : is_right ? right_colour : wrong_colour);
     cairo_rectangle(cairo, x, y, width, height);
     cairo_fill(cairo);
     cairo_save(cairo);
@@ -117,6 +117,11 @@ static bool draw_item(cairo_t *cairo, const struct grid_item *item, struct ink_s
 
     double base = y + height + 25, mark = 14;
     char text[48], share[16];
+    if (item->caption) {
+        set_colour(cairo, quiet_colour);
+        draw_text(cairo, item->caption, x + 1, base - 5, 15, width - 2, false);
+        return true;
+    }
     set_colour(cairo, is_right ? right_colour : wrong_colour);
     draw_mark(cairo, is_right, x + 1, base, mark);
     if (is_right)
@@ -158,7 +163,7 @@ static cairo_surface_t *draw_page(const struct grid *grid)
     int side = grid->shape.width > grid->shape.height ? grid->shape.width : grid->shape.height;
     double scale = side <= IMAGE_WIDTH ? IMAGE_WIDTH / side : (double)IMAGE_WIDTH / side; /* whole numbers when growing */
     double cell_width = ceil(grid->shape.width * scale) + 2 * BORDER, cell_height = ceil(grid->shape.height * scale) + 2 * BORDER + LABEL;
-    int columns = count_columns(grid->count), rows = (grid->count + columns - 1) / columns;
+    int columns = grid->columns ? grid->columns : count_columns(grid->count), rows = (grid->count + columns - 1) / columns;
     double width = 2 * MARGIN + columns * cell_width + (columns - 1) * GAP;
     if (width < NARROWEST)
         width = NARROWEST;

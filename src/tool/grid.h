@@ -1,4 +1,4 @@
-/* A picture of predictions: a page of images, each with what the model took it for. */
+/* A picture of images on a page, each with what the model took it for, or with a caption. */
 #ifndef TOOL_GRID_H
 #define TOOL_GRID_H
 
@@ -11,6 +11,7 @@ struct grid_item {
     const uint8_t *image; /* [height][width][channels] */
     int label, predicted;
     double probability;   /* of the predicted class, 0 to 1 */
+    const char *caption;  /* what stands below instead of a prediction; NULL: none does */
 };
 
 struct grid {
@@ -18,6 +19,7 @@ struct grid {
     struct ink_shape shape; /* of every image */
     const struct grid_item *items;
     int count;              /* 0: the page says so */
+    int columns;            /* 0: as fits */
 };
 
 /* Draws the grid into a PNG at path, written aside and renamed. False after saying why not. */

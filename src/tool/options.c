@@ -190,15 +190,16 @@ static bool take_option(const struct command *command, int argc, char **argv, in
         }
         value = argv[++*i];
     }
-    settings->given |= (uint64_t)1 << (option - command->options);
+    size_t number = (size_t)(option - command->options);
+    settings->given[number / 64] |= (uint64_t)1 << number % 64;
     return set_option(option, value, settings) || complain_hint(command);
 }
 
 bool option_given(const struct command *command, const struct settings *settings, const char *name)
 {
-    for (const struct option *option = command->options; option->kind; option++)
-        if (strcmp(option->name, name) == 0)
-            return settings->given >> (option - command->options) & 1;
+    for (size_t i = 0; command->options[i].kind; i++)
+        if (strcmp(command->options[i].name, name) == 0)
+            return settings->given[i / 64] >> i % 64 & 1;
     return false;
 }
 

@@ -65,6 +65,8 @@ bool set_checkpoints(const struct settings *settings, char folder[DATA_PATH_SIZE
 static void take_options(struct settings *s, const struct ink_checkpoint_info *info)
 {
     const struct ink_train_options *o = &info->options;
+    const struct ink_augmentation *from = &o->augmentation;
+    struct ink_augmentation *a = &s->augmentation;
     const struct { const char *name; uint64_t *field; uint64_t value; } whole[] = {
         {"epochs", &s->epochs, (uint64_t)o->epochs}, {"batch", &s->batch, (uint64_t)o->batch}, {"seed", &s->seed, o->seed},
         {"warmup", &s->warmup, (uint64_t)o->warmup}, {"step-size", &s->step_size, (uint64_t)o->step_size},
@@ -79,6 +81,10 @@ static void take_options(struct settings *s, const struct ink_checkpoint_info *i
         {"pct-start", &s->pct_start, o->pct_start}, {"div-factor", &s->div_factor, o->div_factor},
         {"final-div-factor", &s->final_div_factor, o->final_div_factor}, {"clip-norm", &s->clip_norm, o->clip_norm}, {"ema", &s->ema, o->ema},
         {"val", &s->validation, o->validation},
+        {"shift", &a->shift, from->shift}, {"rotate", &a->rotate, from->rotate}, {"scale", &a->scale, from->scale},
+        {"shear", &a->shear, from->shear}, {"elastic", &a->elastic, from->elastic}, {"elastic-smoothness", &a->elastic_smoothness, from->elastic_smoothness},
+        {"thickness", &a->thickness, from->thickness}, {"contrast", &a->contrast, from->contrast}, {"noise", &a->noise, from->noise},
+        {"erase", &a->erase, from->erase},
     };
     const struct { const char *name; int *field, value; } choices[] = {
         {"optimizer", &s->optimizer, (int)o->optimizer}, {"schedule", &s->schedule, (int)o->schedule}, {"anneal", &s->anneal, (int)o->anneal},

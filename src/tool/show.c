@@ -1,10 +1,12 @@
-/* inkling show: a PNG with test images and what a model takes them for, drawn at random or the worst mistakes. */
+/* inkling show: a PNG with test images and what a model takes them for, drawn at random or the worst mistakes; or, with
+ * --augment, of training images as they are distorted. */
 #include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "augment.h"
 #include "common.h"
 #include "grid.h"
 #include "output.h"
@@ -18,15 +20,7 @@ struct choice {
     double loss;
 };
 
-/* A hash of the seed and the image's number (the finalizer of SplitMix64, Steele, Lea and Flood 2014): the images with
- * the lowest values are a fair draw without an order of draws to keep. */
-static uint64_t hash(uint64_t seed, uint64_t index)
-{
-    uint64_t z = seed * 0x9e3779b97f4a7c15u ^ (index + 1) * 0xd1342543de82ef95u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
+/* The images with the lowest values of hash_of() are a fair draw without an order of draws to keep. */
 
 static int by_order(const void *a, const void *b)
 {
@@ -57,7 +51,7 @@ static size_t choose(const struct settings *settings, const struct session *sess
         int label = ink_dataset_label(session->test, i);
         if (settings->wrong && best_class(probabilities, session->classes) == label)
             continue;
-        choices[found++] = (struct choice){i, hash(settings->seed, i), -log(fmax((double)probabilities[label], 1e-38))};
+        choices[found++] = (struct choice){i, hash_of(settings->seed, i), -log(fmax((double)probabilities[label], 1e-38))};
     }
     qsort(choices, found, sizeof *choices, settings->wrong ? by_loss : by_order);
     return found;
@@ -109,6 +103,10 @@ done:
 static int run(const struct settings *settings)
 {
     struct session session;
+    if (!check_show_augmented(settings))
+        return EXIT_USAGE;
+    if (settings->augment)
+        return show_augmented(settings);
     if (!output_is_possible(settings->out, settings->force, "a PNG picture", surface_is_png) || !session_open(settings, &session))
         return EXIT_FAILED;
     print_data(session.path, NULL, session.test);
@@ -128,8 +126,11 @@ static int run(const struct settings *settings)
 static const struct option options[] = {
     {OPTION_TEXT, FIELD(out), "out", 'o', "FILE", 0, 0, 0, 0, "inkling.png", "the PNG to draw"},
     {OPTION_FLAG, FIELD(wrong), "wrong", 'w', NULL, 0, 0, 0, 0, NULL, "show the mistakes, worst first"},
-    {OPTION_WHOLE, FIELD(count), "count", 'n', "N", 1, 1000, 0, 0, "50", "how many images"},
-    {OPTION_WHOLE, FIELD(seed), "seed", 's', "N", 0, UINT64_MAX, 0, 0, "1", "which images are drawn at random"},
+    {OPTION_FLAG, FIELD(augment), "augment", 0, NULL, 0, 0, 0, 0, NULL,
+     "show training images, and what training with the distortions below sees of each in its first epochs"},
+    {OPTION_WHOLE, FIELD(count), "count", 'n', "N", 1, 1000, 0, 0, "50", "how many images; with --augment in whole rows"},
+    {OPTION_WHOLE, FIELD(seed), "seed", 's', "N", 0, UINT64_MAX, 0, 0, "1", "which images are drawn at random; of training, for --augment"},
+    OPTIONS_OF_AUGMENTATION,
     OPTION_OF_BATCH,
     OPTION_OF_DATA,
     OPTION_OF_DEVICE,
@@ -139,6 +140,6 @@ static const struct option options[] = {
 };
 
 const struct command show_command = {
-    .name = "show", .operands = "MODEL", .least = 1, .most = 1, .options = options, .run = run,
-    .summary = "draw test images with what the model takes them for, right in green, wrong in red",
+    .name = "show", .operands = "[MODEL]", .least = 0, .most = 1, .options = options, .run = run,
+    .summary = "draw test images with what the model takes them for, or training images distorted",
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "augment.h"
 #include "bar.h"
 #include "batches.h"
 #include "common.h"
@@ -160,7 +161,7 @@ static bool check_options(const struct settings *settings)
         complain("--tune asks to measure and --no-tune not to; leave out one of them");
         return false;
     }
-    return check_batches(settings) && check_schedule(settings);
+    return check_batches(settings) && check_augmentation(&settings->augmentation) && check_schedule(settings);
 }
 
 static void print_plan(const struct settings *settings, const ink_model *model)
@@ -201,6 +202,7 @@ static struct ink_train_options options_of(const struct settings *settings, stru
         .monitor = (ink_monitor)settings->monitor,
         .patience = (int)settings->patience,
         .seed = settings->seed,
+        .augmentation = settings->augmentation,
         .initialise = true,
         .reproducible = settings->reproducible,
         .algorithms = settings->algorithms,
@@ -342,8 +344,9 @@ static const struct option options[] = {
     {OPTION_WHOLE, FIELD(batch_to), "batch-to", 0, "N", 1, 65536, 0, 0, NULL, "let the batch grow, doubled after every --batch-every epochs, up to N"},
     {OPTION_WHOLE, FIELD(batch_every), "batch-every", 0, "N", 1, 1000000, 0, 0, NULL, "of --batch-to: epochs of one size, 1 if not given"},
     {OPTION_WHOLE, FIELD(seed), "seed", 's', "N", 0, UINT64_MAX, 0, 0, "1",
-     "of the first weights, the order of images and dropout; the same seed on the same device gives the same model"},
+     "of the first weights, the order of images, their distortion and dropout; the same seed on the same device gives the same model"},
     {OPTION_FLAG, FIELD(reproducible), "reproducible", 0, NULL, 0, 0, 0, 0, NULL, "give the same model on every device, which takes longer"},
+    OPTIONS_OF_AUGMENTATION,
     OPTION_OF_DEVICE,
     OPTION_OF_DATA,
     OPTION_OF_LIMIT("use only the first N training and the first N test images"),

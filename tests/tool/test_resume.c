@@ -16,10 +16,10 @@
 
 enum { KILLS = 50, SEED = 11 };
 
-/* 360 steps of about a millisecond, of which each kill loses a few; statistics, dropout, a schedule, clipping, averaging, a split and a batch
- * that grows, so that all kinds of state count. */
+/* 360 steps of about a millisecond, of which each kill loses a few; statistics, dropout, a schedule, clipping, averaging, a split, a batch
+ * that grows and augmentation, so that all kinds of state count. */
 #define TRAIN "train --model m.txt --limit 256 --epochs 20 --no-tune --schedule one-cycle --clip-norm 1 --ema 0.99 --warmup 9 --val 0.25 " \
-              "--sampling stratified --batch 8 --batch-to 16 --batch-every 10 --class-weights balanced"
+              "--sampling stratified --batch 8 --batch-to 16 --batch-every 10 --class-weights balanced --shift 1.5 --elastic 0.5 --noise 0.1"
 static const char *const whole_words = TRAIN " --out whole.safetensors";
 static const char *const fresh_words = TRAIN " --out killed.safetensors --checkpoint-every 5 --keep 2";
 
