@@ -1,4 +1,8 @@
-"""Writes the OpenCL sources given as arguments into one C file: a table of names and texts (src/device/source.h)."""
+"""Writes text files into one C file: a table of names and texts.
+
+Usage: embed.py HEADER TABLE FILE... OUTPUT. TABLE is the table's declaration, which HEADER makes known too. A name is that of the file,
+without .txt where it ends so.
+"""
 import os
 import sys
 
@@ -11,12 +15,12 @@ def c_string(text):
     return "\n".join(lines) or '    ""'
 
 
-*inputs, output = sys.argv[1:]
+header, table, *inputs, output = sys.argv[1:]
 with open(output, "w", encoding="utf-8") as out:
-    out.write('#include "device/source.h"\n\n')
+    out.write('#include "%s"\n\n' % header)
     out.write('#ifdef __GNUC__\n#pragma GCC diagnostic ignored "-Woverlength-strings"\n#endif\n\n')
-    out.write('const struct ink_source ink_embedded_sources[] = {\n')
+    out.write('%s = {\n' % table)
     for path in inputs:
         with open(path, encoding="utf-8") as source:
-            out.write('  {"%s",\n%s},\n' % (os.path.basename(path), c_string(source.read())))
+            out.write('  {"%s",\n%s},\n' % (os.path.basename(path).removesuffix(".txt"), c_string(source.read())))
     out.write("  {NULL, NULL},\n};\n")

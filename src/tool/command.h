@@ -21,7 +21,7 @@ struct settings {
     int optimizer, schedule, anneal, monitor; /* an ink_optimizer and so on */
     int tune;      /* 0 short, 1 full */
     bool nesterov, reproducible, force, json, wrong, plan, inference, first_step, full, no_tune, help;
-    const char *model, *device, *data, *out, *algorithms, *checkpoints, *checkpoint_every, *resume;
+    const char *model, *device, *data, *out, *algorithms, *checkpoints, *checkpoint_every, *resume, *recipe;
     uint64_t keep;
     uint64_t batch_to, batch_every;
     double validation;

@@ -44,7 +44,7 @@ bool load_model(const char *path, ink_model **model)
     return false;
 }
 
-bool parse_model(const char *path, ink_model **model)
+char *read_text(const char *path, size_t most, const char *what)
 {
     char *text = NULL;
     struct stat info;
@@ -54,37 +54,42 @@ bool parse_model(const char *path, ink_model **model)
         goto fail;
     }
     if (S_ISDIR(info.st_mode)) {
-        complain("%s: is a folder, not a file with the text form of a model", path);
+        complain("%s: is a folder, not a file with %s", path, what);
         goto fail;
     }
-    text = malloc(MODEL_TEXT_MOST + 1);
+    text = malloc(most + 1);
     if (!text) {
         complain("%s: no memory to read it", path);
         goto fail;
     }
-    size_t size = fread(text, 1, MODEL_TEXT_MOST + 1, file);
+    size_t size = fread(text, 1, most + 1, file);
     if (ferror(file)) {
         complain("%s: cannot be read: %s", path, strerror(errno));
         goto fail;
     }
-    if (size > MODEL_TEXT_MOST || memchr(text, 0, size)) {
-        complain("%s: is not the text form of a model (a line \"input 28x28x1\", then a line a layer); "
-                 "weights are not read here", path);
+    if (size > most || memchr(text, 0, size)) {
+        complain("%s: is not %s", path, what);
         goto fail;
     }
     text[size] = 0;
-    if (ink_model_parse(text, model)) {
-        complain_library(path);
-        goto fail;
-    }
-    free(text);
     fclose(file);
-    return true;
+    return text;
 fail:
     free(text);
     if (file)
         fclose(file);
-    return false;
+    return NULL;
+}
+
+bool parse_model(const char *path, ink_model **model)
+{
+    char *text = read_text(path, MODEL_TEXT_MOST,
+                           "the text form of a model (a line \"input 28x28x1\", then a line a layer); weights are not read here");
+    bool failed = !text || ink_model_parse(text, model);
+    if (text && failed)
+        complain_library(path);
+    free(text);
+    return !failed;
 }
 
 int open_model(const struct settings *settings, ink_model **model, const char **name)

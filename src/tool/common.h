@@ -19,6 +19,9 @@ bool load_data(const char *path, ink_split split, const struct settings *setting
 
 bool load_model(const char *path, ink_model **model);
 
+/* The text of a file of at most so many bytes; what tells what it should be. free() it; NULL: that was not possible. */
+char *read_text(const char *path, size_t most, const char *what);
+
 /* Reads a model's text form from a file. */
 bool parse_model(const char *path, ink_model **model);
 

@@ -12,6 +12,8 @@
 
 enum { HELP_COLUMN = 28, HELP_WIDTH = 96, WORD_LONGEST = 40 };
 
+static const char *place = ""; /* where values come from, in front of messages about them; "": the command line */
+
 int word_distance(const char *a, const char *b)
 {
     /* Levenshtein 1966, one row at a time: row[j] is the distance of a's first i letters to b's first j. */
@@ -88,10 +90,10 @@ static bool set_whole(const struct option *option, const char *text, uint64_t *f
         return true;
     }
     if (is_whole || is_negative)
-        complain("--%s: %s is out of range; give a whole number from %s to %s", option->name, text,
+        complain("%s--%s: %s is out of range; give a whole number from %s to %s", place, option->name, text,
                  text_count(option->least).s, text_count(option->most).s);
     else
-        complain("--%s: \"%s\" is not a whole number; give one from %s to %s", option->name, text,
+        complain("%s--%s: \"%s\" is not a whole number; give one from %s to %s", place, option->name, text,
                  text_count(option->least).s, text_count(option->most).s);
     return false;
 }
@@ -101,11 +103,11 @@ static bool set_real(const struct option *option, const char *text, double *fiel
     char *end;
     double value = strtod(text, &end);
     if (end == text || *end || isnan(value)) {
-        complain("--%s: \"%s\" is not a number; give one from %g to below %g", option->name, text, option->low, option->high);
+        complain("%s--%s: \"%s\" is not a number; give one from %g to below %g", place, option->name, text, option->low, option->high);
         return false;
     }
     if (!(value >= option->low && value < option->high)) {
-        complain("--%s: %s is out of range; give a number from %g to below %g", option->name, text, option->low, option->high);
+        complain("%s--%s: %s is out of range; give a number from %g to below %g", place, option->name, text, option->low, option->high);
         return false;
     }
     *field = value;
@@ -125,7 +127,7 @@ static bool set_choice(const struct option *option, const char *text, int *field
             break;
         word += length + 1;
     }
-    complain("--%s: \"%s\" is none of %s", option->name, text, option->value);
+    complain("%s--%s: \"%s\" is none of %s", place, option->name, text, option->value);
     return false;
 }
 
@@ -144,7 +146,7 @@ static bool set_option(const struct option *option, const char *text, struct set
         return set_choice(option, text, field);
     case OPTION_TEXT:
         if (!*text) {
-            complain("--%s: needs a value that is not empty", option->name);
+            complain("%s--%s: needs a value that is not empty", place, option->name);
             return false;
         }
         *(const char **)field = text;
@@ -193,6 +195,14 @@ static bool take_option(const struct command *command, int argc, char **argv, in
     size_t number = (size_t)(option - command->options);
     settings->given[number / 64] |= (uint64_t)1 << number % 64;
     return set_option(option, value, settings) || complain_hint(command);
+}
+
+bool option_set(const struct option *option, const char *value, const char *where, struct settings *settings)
+{
+    place = where;
+    bool done = set_option(option, value, settings);
+    place = "";
+    return done;
 }
 
 bool option_given(const struct command *command, const struct settings *settings, const char *name)

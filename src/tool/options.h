@@ -11,6 +11,10 @@
  * meant, on standard error. argv is reordered: the operands come first. */
 bool options_parse(const struct command *command, int argc, char **argv, struct settings *settings);
 
+/* Sets an option that is not on the command line. where goes in front of messages: "FILE:3: ". The value stays in use; a flag's is not
+ * looked at. False after saying what is wrong with it. */
+bool option_set(const struct option *option, const char *value, const char *where, struct settings *settings);
+
 /* True if an option of this name was on the command line, and not its default taken. */
 bool option_given(const struct command *command, const struct settings *settings, const char *name);
 

@@ -14,6 +14,7 @@
 #include "common.h"
 #include "options.h"
 #include "output.h"
+#include "recipe.h"
 #include "resume.h"
 #include "text.h"
 
@@ -164,8 +165,26 @@ static bool check_options(const struct settings *settings)
     return check_batches(settings) && check_augmentation(&settings->augmentation) && check_schedule(settings);
 }
 
+static void print_augmentation(const struct ink_augmentation *a)
+{
+    const struct { const char *name; double value; } all[] = {
+        {"shift", a->shift}, {"rotate", a->rotate}, {"scale", a->scale}, {"shear", a->shear}, {"elastic", a->elastic},
+        {"elastic-smoothness", a->elastic_smoothness}, {"thickness", a->thickness}, {"contrast", a->contrast}, {"noise", a->noise}, {"erase", a->erase},
+    };
+    const char *before = "augment ";
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].value > 0) {
+            printf("%s%s %g", before, all[i].name, all[i].value);
+            before = ", ";
+        }
+    if (is_augmented(a))
+        printf("\n");
+}
+
 static void print_plan(const struct settings *settings, const ink_model *model)
 {
+    if (!settings->resume)
+        printf("recipe  %s\n", settings->recipe);
     printf("model   %s: %s layers, %s parameters\n", settings->model ? settings->model : "reference",
            text_count(ink_model_layer_count(model)).s, text_count(ink_model_parameter_count(model)).s);
     bool scheduled = settings->schedule != INK_SCHEDULE_CONSTANT;
@@ -173,6 +192,7 @@ static void print_plan(const struct settings *settings, const ink_model *model)
            settings->epochs == 1 ? "" : "s", text_count(settings->batch).s, settings->batch_to ? " to " : "",
            settings->batch_to ? text_count(settings->batch_to).s : "", optimizer_names[settings->optimizer], rate_of(settings),
            scheduled ? " " : "", scheduled ? schedule_names[settings->schedule] : "", (unsigned long long)settings->seed);
+    print_augmentation(&settings->augmentation);
     fflush(stdout);
 }
 
@@ -252,17 +272,23 @@ static int run(const struct settings *given)
     const struct settings *settings = &merged;
     struct ink_checkpoint_info info;
     struct ink_train_options none = {0};
-    char path[DATA_PATH_SIZE];
+    char path[DATA_PATH_SIZE], *recipe = NULL;
     ink_dataset *data = NULL, *test = NULL;
     ink_model *model = NULL;
     ink_device *device = NULL;
     int status = EXIT_FAILED;
-    if (settings->resume && !resume_settings(&merged, &model, &info))
-        return EXIT_FAILED;
-    if (!check_options(settings) || !set_checkpoints(settings, path, &none)) {
-        ink_model_destroy(&model);
+    if (settings->resume && option_given(&train_command, settings, "recipe")) {
+        complain("--recipe: a checkpoint goes on with the options it began with; leave it out, or --resume");
         return EXIT_USAGE;
     }
+    if (settings->resume && !resume_settings(&merged, &model, &info))
+        return EXIT_FAILED;
+    if (!settings->resume && !recipe_take(&merged, &recipe))
+        return EXIT_USAGE;
+    status = EXIT_USAGE;
+    if (!check_options(settings) || !set_checkpoints(settings, path, &none))
+        goto done;
+    status = EXIT_FAILED;
     /* A reader of the lines that goes away (train | head) must not cost the model; main() reports the lost output. */
     signal(SIGPIPE, SIG_IGN);
     if (!output_is_possible(settings->out, settings->force, "a model", is_model))
@@ -291,10 +317,14 @@ done:
     ink_model_destroy(&model);
     ink_dataset_destroy(&test);
     ink_dataset_destroy(&data);
+    free(recipe);
     return status;
 }
 
 static const struct option options[] = {
+    {OPTION_TEXT, FIELD(recipe), "recipe", 'r', "NAME|FILE", 0, 0, 0, 0, "default",
+     "options that are not given here: seed (plain training), fast (99 % in little time), default (the best of five epochs), or a file "
+     "with a line for each"},
     {OPTION_TEXT, FIELD(model), "model", 'm', "FILE", 0, 0, 0, 0, NULL,
      "text form of the model to train (else the reference model)"},
     {OPTION_WHOLE, FIELD(epochs), "epochs", 'e', "N", 1, 1000000, 0, 0, "5", "times to go through the training images"},

@@ -14,7 +14,7 @@
 static bool has_device;
 
 /* One training run for all tests: 512 images, 3 epochs, which is seconds on a CPU. */
-static const char *const train_words = "train --limit 512 --epochs 3 --batch 32 --out m.safetensors";
+static const char *const train_words = "train --recipe seed --limit 512 --epochs 3 --batch 32 --out m.safetensors";
 static struct run trained;
 
 /* Standard error may hold a compiler's word on kernels where a driver prints it, so a run on a device leaves it open. */
@@ -42,6 +42,40 @@ static struct json_object *field(struct json_object *object, const char *name)
     ck_assert_msg(json_object_object_get_ex(object, name, &value), "%s is missing", name);
     return value;
 }
+
+/* What the command line says goes before a recipe, and puts aside what goes with another optimizer or schedule. */
+START_TEST(options_go_before_a_recipe)
+{
+    static const struct {
+        const char *options, *train;
+    } cases[] = {
+        {"", "recipe  r.txt\nmodel   small.txt: 2 layers, 170 parameters\n"
+             "train   1 epoch of batches of 16, sgd, learning rate 0.25 step, seed 1\naugment shift 1, noise 0.1\n"},
+        {"--batch 32 --lr 0.5 --shift 0", "train   1 epoch of batches of 32, sgd, learning rate 0.5 step, seed 1\naugment noise 0.1\n"},
+        {"--optimizer adam", "train   1 epoch of batches of 16, adam, learning rate 0.001 step, seed 1\n"},
+        {"--schedule cosine --min-lr 0.001", "train   1 epoch of batches of 16, sgd, learning rate 0.01 cosine, seed 1\n"},
+    };
+    if (skips())
+        return;
+    write_file("small.txt", "input 28x28x1\nmax_pool 7x7\ndense 10\n");
+    write_file("r.txt", "epochs 1\nbatch 16\noptimizer sgd\nmomentum 0.5\nnesterov\nlr 0.25\nschedule step\ngamma 0.5\nshift 1\nnoise 0.1\n");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char words[256];
+        snprintf(words, sizeof words, "train --recipe r.txt --model small.txt --no-tune --limit 64 --out r.safetensors %s", cases[i].options);
+        check_run(words, 0, cases[i].train, "");
+    }
+}
+END_TEST
+
+/* A page of training images needs no model. */
+START_TEST(distorted_images_are_drawn)
+{
+    if (skips())
+        return;
+    check_run("show --augment --shift 2 --noise 0.1 --count 15 --limit 64 --out a.png", 0, "drew 20 images in a.png", "");
+    ck_assert_int_gt(file_size("a.png"), 1000);
+}
+END_TEST
 
 START_TEST(devices_are_listed)
 {
@@ -288,7 +322,7 @@ START_TEST(the_bar_fits_its_window)
     for (int i = 0; i < 4; i++) {
         struct run run;
         /* Stopped when the first bar has been drawn over. */
-        run_tool_watched(&run, "train --batch 8 --epochs 1000 --out b.safetensors", RUN_TERMINAL, widths[i], "\r\033[J", interrupt);
+        run_tool_watched(&run, "train --recipe seed --batch 8 --epochs 1000 --out b.safetensors", RUN_TERMINAL, widths[i], "\r\033[J", interrupt);
         ck_assert_int_eq(run.status, 130);
         int bars = 0;
         /* A bar ends in the carriage return that starts the next; the lines around end in return and newline. */
@@ -309,7 +343,7 @@ START_TEST(the_bar_fits_its_window)
 END_TEST
 
 static int commands(void)
-RUN_SUITE("commands", devices_are_listed, training_prints_its_lines, evaluation_agrees_with_training,
+RUN_SUITE("commands", devices_are_listed, options_go_before_a_recipe, distorted_images_are_drawn, training_prints_its_lines, evaluation_agrees_with_training,
           prediction_goes_past_bad_pictures, show_draws_a_page, a_model_for_other_images_is_refused,
           a_signal_stops_and_saves, a_model_that_cannot_be_saved_is_kept,
           a_lost_reader_does_not_stop_training, the_bar_fits_its_window)

@@ -57,9 +57,13 @@ START_TEST(usage_errors_name_the_thing)
         {"train --schedule cosine --pct-start 0.2", "--pct-start is for --schedule one-cycle"},
         {"train --schedule cosine --anneal linear", "--anneal is for --schedule one-cycle"},
         {"train --schedule cosine --min-lr 0.1", "--min-lr is 0.1, above the learning rate of 0.001; choose a lower one, or a higher --lr"},
+        {"train --recipe slow", "--recipe: \"slow\" is neither one of default, fast, seed nor a file"},
+        {"train --recipe .", ".: is a folder, not a file with a recipe"},
+        {"train --recipe=", "--recipe: needs a value that is not empty"},
+        {"train --recipe seed --resume x", "--recipe: a checkpoint goes on with the options it began with"},
         {"train --shift -1", "--shift: -1 is out of range; give a number from 0 to below 65536"},
         {"train --noise 1", "--noise: 1 is out of range"},
-        {"train --elastic-smoothness 3", "--elastic-smoothness is for --elastic; give both, or leave it out"},
+        {"train --recipe seed --elastic-smoothness 3", "--elastic-smoothness is for --elastic; give both, or leave it out"},
         {"show --augment", "--augment: nothing is to be distorted"},
         {"show --augment --shift 2 model", "--augment shows training images, without a model; leave out model"},
         {"show --augment --shift 2 --wrong", "--wrong is of a model"},
@@ -142,6 +146,39 @@ START_TEST(help_is_wrapped)
 }
 END_TEST
 
+/* What is wrong in a recipe is told with file and line. */
+START_TEST(recipes_are_read_line_by_line)
+{
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        {"epochs 3\nlr fast # too fast\n", "r.txt:2: --lr: \"fast\" is not a number"},
+        {"epochs 0", "r.txt:1: --epochs: 0 is out of range; give a whole number from 1 to 1,000,000"},
+        {"optimizer x", "r.txt:1: --optimizer: \"x\" is none of adam|adamw|sgd"},
+        {"# epochs\n\n \t epochs # 3\n", "r.txt:3: \"epochs\" needs a value: epochs N"},
+        {"epoch 3", "r.txt:1: train has no option \"epoch\"; did you mean epochs?"},
+        {"colour red", "r.txt:1: train has no option \"colour\"; 'inkling help train'"},
+        {"--epochs 3", "r.txt:1: \"--epochs\": options stand without their dashes here"},
+        {"out x", "r.txt:1: \"out\" is no matter of a recipe"},
+        {"nesterov yes", "r.txt:1: \"nesterov\" takes no value, but \"yes\" stands there"},
+        {"epochs 3\nepochs 3", "r.txt:2: \"epochs\" is there twice"},
+        {"nesterov", "--nesterov is for --optimizer sgd"},
+        {"schedule step\npct-start 0.2", "--pct-start is for --schedule one-cycle"},
+        {"epochs\t 3 \r\nlr 0.01", "no-such-device"},
+        {"", "no-such-device"},
+        {"lr 0.5\nschedule step\ngamma 0.5\nstep-size 1", "no-such-device"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_file("r.txt", cases[i].text);
+        check_run("train --recipe r.txt --device no-such-device", strstr(cases[i].error, "no-such") ? 1 : 2, "", cases[i].error);
+    }
+    ck_assert_int_eq(remove("r.txt"), 0);
+    check_run("train --recipe default --device no-such-device", 1, "", "no-such-device");
+    check_run("train --recipe fast --device no-such-device", 1, "", "no-such-device");
+    check_run("train --recipe seed --device no-such-device", 1, "", "no-such-device");
+}
+END_TEST
+
 START_TEST(version_is_the_library_s)
 {
     char line[64];
@@ -207,7 +244,7 @@ END_TEST
 
 static int usage(void)
 RUN_SUITE("usage", usage_errors_name_the_thing, help_is_printed_for_every_command, help_tells_ranges_and_defaults,
-          help_is_wrapped, version_is_the_library_s, lost_output_is_a_failure, paths_that_cannot_be_used_are_named,
+          help_is_wrapped, recipes_are_read_line_by_line, version_is_the_library_s, lost_output_is_a_failure, paths_that_cannot_be_used_are_named,
           summary_tells_layers)
 
 int main(void)
