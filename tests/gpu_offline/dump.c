@@ -63,7 +63,10 @@ static bool choose(const struct ink_call *call, void *user, struct ink_choice *c
 static bool add_list(struct lists *lists, const struct ink_model *model, struct ink_device *device, const char *name, int batch,
                      bool training, int variant)
 {
-    static const struct ink_train_options train = {.learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7};
+    static const struct ink_train_options train = {
+        .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7,
+        .augmentation = {.rotate = 10, .elastic = 1, .thickness = 0.5, .contrast = 0.2, .noise = 0.1, .erase = 0.1}, /* all kernels of it */
+    };
     size_t count = (size_t)model->count, parameters = 0, state = 0;
     size_t *offsets = allocate(2 * count, sizeof *offsets);
     for (size_t i = 0; i < count; i++) {
