@@ -374,7 +374,7 @@ struct ink_train_options {
     double beta1, beta2;    /* Adam, AdamW; 0: 0.9, 0.999 */
     double epsilon;         /* Adam, AdamW; 0: 1e-7, as Keras has it */
     double weight_decay;    /* AdamW: decoupled; SGD and Adam: added to the gradient; 0 means none */
-    double label_smoothing; /* 0 <= s < 1: targets are (1 - s) * onehot + s / classes */
+    double label_smoothing; /* 0 <= s < 1: targets are (1 - s) * onehot + s / classes while training; the test loss is without */
     ink_schedule schedule;  /* 0: constant */
     int warmup;             /* steps in which the rate first goes up linearly: by i / (warmup + 1) in the i-th. The cosine and
                                one-cycle schedules begin behind them */

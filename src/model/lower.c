@@ -153,7 +153,7 @@ static ink_status loss(struct ink_works *l, ink_value order, struct ink_lowered 
     };
     lowered->logits = values.logits;
     lowered->dlogits = values.dlogits;
-    ink_emit_loss(l->list, &call, &values, out.channels, how->options ? (float)how->options->label_smoothing : 0.0f,
+    ink_emit_loss(l->list, &call, &values, out.channels, how->training ? (float)how->options->label_smoothing : 0.0f,
                   how->training ? how->class_weights : NULL);
     if (!gradient)
         return l->list->status;

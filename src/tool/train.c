@@ -337,7 +337,7 @@ static const struct option options[] = {
     {OPTION_REAL, FIELD(weight_decay), "weight-decay", 0, "X", 0, 0, 0, 1, NULL,
      "decoupled for adamw, added to the gradient for adam and sgd; 0 if not given"},
     {OPTION_REAL, FIELD(label_smoothing), "label-smoothing", 0, "X", 0, 0, 0, 1, NULL,
-     "share of each target spread over all classes; 0 if not given"},
+     "share of each target spread over all classes while training; 0 if not given"},
     {OPTION_CHOICE, FIELD(schedule), "schedule", 0, "constant|step|cosine|one-cycle|plateau", 0, 0, 0, 0, "constant",
      "how the learning rate goes on, as PyTorch's schedulers have it"},
     {OPTION_WHOLE, FIELD(warmup), "warmup", 0, "N", 0, 1000000000, 0, 0, NULL,
