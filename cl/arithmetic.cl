@@ -106,6 +106,25 @@ static floatv hyperbolic_tangent(floatv v)
     return select(copysign(divide(t, t + 2.0f), v), v, isnan(v));
 }
 
+/* sin(v + quarters * pi / 2) for |v| up to some thousands: v less so many quarter turns, pi / 2 being taken as two numbers, and the
+ * series of sin or cos. */
+static floatv sine(floatv v, int quarters)
+{
+    floatv turns = rint(v * 0.636619772f), r = flush(fma(turns, SPLAT(4.37113883e-8f), fma(turns, SPLAT(-1.57079637f), v))), z = flush(r * r);
+    intv quarter = TO_INTV(turns) + quarters;
+    floatv odd = fma(z, SPLAT(2.7557319e-6f), SPLAT(-1.9841270e-4f));
+    odd = fma(odd, z, SPLAT(8.3333333e-3f));
+    odd = fma(odd, z, SPLAT(-0.16666667f));
+    odd = fma(flush(odd * z), r, r);
+    floatv even = fma(z, SPLAT(-2.7557319e-7f), SPLAT(2.4801587e-5f));
+    even = fma(even, z, SPLAT(-1.3888889e-3f));
+    even = fma(even, z, SPLAT(4.1666667e-2f));
+    even = fma(even, z, SPLAT(-0.5f));
+    even = fma(even, z, SPLAT(1.0f));
+    floatv result = select(odd, even, (quarter & 1) != 0);
+    return select(result, -result, (quarter & 2) != 0);
+}
+
 #define SETTLE(v) settle(v)
 #define ADD(a, b) flush((a) + (b))
 #define SUB(a, b) flush((a) - (b))
@@ -115,6 +134,8 @@ static floatv hyperbolic_tangent(floatv v)
 #define EXP(v) exponential(v)
 #define LOG(v) logarithm(v)
 #define TANH(v) hyperbolic_tangent(v)
+#define SIN1(v) sine(SPLAT(v), 0).s0
+#define COS1(v) sine(SPLAT(v), 1).s0
 #else
 #define SETTLE(v) (v)
 #define ADD(a, b) ((a) + (b))
@@ -125,4 +146,6 @@ static floatv hyperbolic_tangent(floatv v)
 #define EXP(v) exp(v)
 #define LOG(v) log(v)
 #define TANH(v) tanh(v)
+#define SIN1(v) sin(v)
+#define COS1(v) cos(v)
 #endif

@@ -38,7 +38,7 @@ ITEMS_KERNEL(draw)(__global const uint *order, __global float *draws,
             UNROLL for (int q = 0; q < 4; q++)
                 TO_LANES(RANDOM_UNIFORM(words[q]), number + q * VW);
             float turn = DRAW(2, angle), size = 1.0f + DRAW(3, scale), slant = DRAW(4, shear);
-            float c = cos(turn) / size, d = sin(turn) / size;
+            float c = DIV(COS1(turn), size), d = DIV(SIN1(turn), size);
             float middle_x = 0.5f * (WIDTH - 1), middle_y = 0.5f * (HEIGHT - 1);
             float moved_x = middle_x + DRAW(0, shift), moved_y = middle_y + DRAW(1, shift);
             float a = c + slant * d, b = d - slant * c;
@@ -51,8 +51,8 @@ ITEMS_KERNEL(draw)(__global const uint *order, __global float *draws,
             to[DRAW_THICKNESS] = DRAW(5, thickness);
             to[DRAW_CONTRAST] = 1.0f + DRAW(6, contrast);
             /* up to three times as high as wide, or as wide as high */
-            float area = number[7] * erase * (WIDTH * HEIGHT), aspect = exp(DRAW(8, 1.0986123f));
-            float high = min(rint(sqrt(area * aspect)), (float)HEIGHT), wide = min(rint(sqrt(area / aspect)), (float)WIDTH);
+            float area = number[7] * erase * (WIDTH * HEIGHT), aspect = EXP(DRAW(8, 1.0986123f));
+            float high = min(rint(SQRT(area * aspect)), (float)HEIGHT), wide = min(rint(SQRT(DIV(area, aspect))), (float)WIDTH);
             float top = floor(number[9] * (HEIGHT - high + 1.0f)), left = floor(number[10] * (WIDTH - wide + 1.0f));
             to[DRAW_ERASE] = top;
             to[DRAW_ERASE + 1] = top + high;
@@ -116,14 +116,14 @@ KERNEL(thicken)
             if (i >= CHANNELS && i + VW + CHANNELS <= ROW) {
                 floatv middle = CAT(convert_float, VW)(CAT(vload, VW)(0, here + i));
                 floatv most = CAT(convert_float, VW)(LARGEST(MANY, i, i - CHANNELS, i + CHANNELS) ^ (CAT(uchar, VW))(flip));
-                STORE((middle + share * (most - middle)) / 255.0f, to + i);
+                STORE(DIV(middle + share * (most - middle), SPLAT(255.0f)), to + i);
                 i += VW;
                 continue;
             }
 #endif
             int left = i >= CHANNELS ? i - CHANNELS : i, right = i + CHANNELS < ROW ? i + CHANNELS : i;
             float middle = here[i], most = (uchar)(LARGEST(ONE, i, left, right) ^ flip);
-            to[i++] = (middle + share * (most - middle)) / 255.0f;
+            to[i++] = SETTLE(DIV(middle + share * (most - middle), 255.0f));
         }
     }
 }
@@ -270,7 +270,7 @@ KERNEL(warp)
 #else
                 PUT(value, near);
                 for (int l = 0; l < min(SIDE, WIDTH - column); l++)
-                    end[l * CHANNELS] = near[l];
+                    end[l * CHANNELS] = SETTLE(near[l]);
 #endif
             }
         }

