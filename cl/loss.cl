@@ -2,7 +2,7 @@
  *   log_sum = log(sum exp(z[c] - max)),  p[c] = exp(z[c] - max - log_sum)
  *   target[c] = (1 - SMOOTHING) * (c == l) + SMOOTHING / CLASSES
  *   loss = sum target[c] * (log_sum - (z[c] - max))
- *   dlogits[c] = (p[c] - target[c]) / n        (the gradient of the mean loss over the n samples)
+ *   dlogits[c] = (p[c] - target[c]) / whole    (the gradient of the mean loss over a batch of which the n samples are all or a part)
  * The prediction is the first class with the largest logit. An item is a sample.
  */
 #ifdef KERNEL_loss
@@ -15,7 +15,11 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
 #if PROBABILITIES
                    out_t probabilities,
 #endif
-                   int start, int n)
+                   int start, int n
+#if GRADIENT
+                   , int whole
+#endif
+)
 {
     FOR_ITEMS(s, n) {
         __global const float *z = logits + s * CLASSES;
@@ -42,7 +46,7 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
         for (int c = 0; c < CLASSES; c++) {
             float p = exp(z[c] - top) / sum;
 #if GRADIENT
-            dlogits[s * CLASSES + c] = (p - TARGET(c)) / n;
+            dlogits[s * CLASSES + c] = (p - TARGET(c)) / whole;
 #endif
 #if PROBABILITIES
             probabilities[(long)(start + s) * CLASSES + c] = p;

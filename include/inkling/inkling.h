@@ -371,6 +371,11 @@ struct ink_train_options {
     int keep;               /* the newest so many are kept; 0: 3 */
     const char *resume;     /* checkpoint to go on from, on the way to the same bits as if training had never ended; NULL: none.
                                initialise and tune do nothing then */
+    /* How a step is divided */
+    int micro_batch;        /* samples that are worked on at once, at most batch: the gradients of so many after so many are summed, and
+                               the weights then changed once for the whole batch. Memory is needed for micro_batch samples only, and the
+                               result is that of the whole batch but for rounding, except in batch norm, whose statistics are of
+                               micro_batch samples each; running ones take in each of them. 0: the whole batch */
 };
 
 /* Over one data set. */

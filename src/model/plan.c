@@ -11,14 +11,15 @@ struct ink_plan {
     struct ink_launches lists[INK_SECTIONS];
     struct ink_bound bound[INK_SECTIONS];
     struct ink_lowered lowered[INK_SECTIONS];
-    int first, last;              /* sections it has */
+    bool has[INK_SECTIONS];       /* sections; the lists of others are empty */
+    int batch;
     int nodes;
     size_t *parameter_offsets, *state_offsets; /* of each node's blocks, bytes */
     size_t *trained_counts, *state_counts;     /* floats in them */
     size_t parameter_floats, state_floats;
     size_t arena_bytes;
     cl_mem arena;
-    cl_mem storage[INK_AVERAGE + 1]; /* the plan's own, by enum ink_storage up to INK_AVERAGE */
+    cl_mem storage[INK_ACCUMULATED + 1]; /* the plan's own, by enum ink_storage up to INK_ACCUMULATED */
     cl_program program;
     cl_int scalars[INK_SCALARS];
 };
@@ -51,7 +52,7 @@ static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model)
 /* Where weights are averaged, it is the average that is evaluated. */
 static ink_status bind_storage(struct ink_plan *plan, int s, size_t bytes, bool averages)
 {
-    for (int b = plan->first; b <= plan->last; b++)
+    for (int b = 0; b < INK_SECTIONS; b++)
         if (!(averages && s == INK_PARAMETERS && b == INK_SECTION_EVALUATE))
             INK_TRY(ink_bound_storage(&plan->bound[b], (enum ink_storage)s, plan->storage[s], bytes));
     return s == INK_AVERAGE ? ink_bound_storage(&plan->bound[INK_SECTION_EVALUATE], INK_PARAMETERS, plan->storage[s], bytes) : INK_OK;
@@ -60,17 +61,18 @@ static ink_status bind_storage(struct ink_plan *plan, int s, size_t bytes, bool 
 static ink_status create_storage(struct ink_plan *plan, bool training, bool averages)
 {
     static const char *const names[] = {"the arena", "the weights", "the gradients", "the running statistics", "the optimizer's state",
-                                        "the optimizer's state", "the average of the weights"};
-    for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++) {
+                                        "the optimizer's state", "the average of the weights", "the gradients of parts"};
+    for (int s = INK_PARAMETERS; s <= INK_ACCUMULATED; s++) {
         size_t bytes = (s == INK_STATE ? plan->state_floats : plan->parameter_floats) * sizeof(float);
-        if (!bytes || (!training && s != INK_PARAMETERS && s != INK_STATE) || (!averages && s == INK_AVERAGE))
+        if (!bytes || (!training && s != INK_PARAMETERS && s != INK_STATE) || (!averages && s == INK_AVERAGE) ||
+            (!plan->has[INK_SECTION_ACCUMULATE] && s == INK_ACCUMULATED))
             continue;
         INK_TRY(ink_buffer_create(plan->device, bytes, names[s], &plan->storage[s]));
         INK_TRY(ink_buffer_zero(plan->device, plan->storage[s], bytes));
         INK_TRY(bind_storage(plan, s, bytes, averages));
     }
     INK_TRY(ink_buffer_create(plan->device, plan->arena_bytes, "the activations and gradients of a batch", &plan->arena));
-    for (int b = plan->first; b <= plan->last; b++)
+    for (int b = 0; b < INK_SECTIONS; b++)
         INK_TRY(ink_bound_storage(&plan->bound[b], INK_ARENA, plan->arena, plan->arena_bytes));
     return INK_OK;
 }
@@ -78,10 +80,10 @@ static ink_status create_storage(struct ink_plan *plan, bool training, bool aver
 static ink_status build(struct ink_plan *plan, const struct ink_lowering *how)
 {
     char *text;
-    INK_TRY(ink_program_text(plan->bound + plan->first, plan->last - plan->first + 1, how->vector_width, &text));
+    INK_TRY(ink_program_text(plan->bound, INK_SECTIONS, how->vector_width, &text));
     ink_status status = ink_program_build(plan->device, text, "", &plan->program);
     free(text);
-    for (int b = plan->first; b <= plan->last && !status; b++)
+    for (int b = 0; b < INK_SECTIONS && !status; b++)
         status = ink_bound_kernels(&plan->bound[b], plan->program);
     return status;
 }
@@ -89,7 +91,7 @@ static ink_status build(struct ink_plan *plan, const struct ink_lowering *how)
 /* Frees what prepare() made. */
 static void discard(struct ink_plan *plan)
 {
-    for (int b = plan->first; b <= plan->last; b++) {
+    for (int b = 0; b < INK_SECTIONS; b++) {
         ink_bound_free(&plan->bound[b]);
         ink_launches_free(&plan->lists[b]);
     }
@@ -99,13 +101,24 @@ static void discard(struct ink_plan *plan)
     plan->arena_bytes = 0;
 }
 
+static ink_status lower(struct ink_plan *plan, int section, const struct ink_model *model, struct ink_lowering *how)
+{
+    how->training = section != INK_SECTION_EVALUATE;
+    how->apart = section == INK_SECTION_GRADIENTS;
+    if (section == INK_SECTION_ACCUMULATE)
+        return ink_lower_accumulate(how, &plan->lists[section]);
+    if (section == INK_SECTION_UPDATE)
+        return ink_lower_update(how, &plan->lists[section]);
+    return ink_lower(model, how, &plan->lists[section], &plan->lowered[section]);
+}
+
 /* Lowers, places and builds all sections. */
 static ink_status prepare(struct ink_plan *plan, const struct ink_model *model, struct ink_lowering *how)
 {
-    for (int b = plan->first; b <= plan->last; b++) {
-        how->training = b == INK_SECTION_TRAIN;
+    for (int b = 0; b < INK_SECTIONS; b++) {
         plan->bound[b] = (struct ink_bound){.device = plan->device, .list = &plan->lists[b], .batch = how->batch};
-        INK_TRY(ink_lower(model, how, &plan->lists[b], &plan->lowered[b]));
+        if (plan->has[b])
+            INK_TRY(lower(plan, b, model, how));
         INK_TRY(ink_bound_place(&plan->bound[b]));
         if (plan->bound[b].arena_bytes > plan->arena_bytes)
             plan->arena_bytes = plan->bound[b].arena_bytes;
@@ -125,7 +138,7 @@ static ink_status prepare_to_fit(struct ink_plan *plan, const struct ink_model *
         if (!status || how->style != INK_STYLE_GPU || (status != INK_ERROR_UNSUPPORTED && status != INK_ERROR_BUILD))
             return status;
         size_t allowed = 0;
-        for (int b = plan->first; b <= plan->last; b++)
+        for (int b = 0; b < INK_SECTIONS; b++)
             if (plan->bound[b].allowed_group)
                 allowed = plan->bound[b].allowed_group;
         discard(plan);
@@ -146,8 +159,10 @@ ink_status ink_plan_create(struct ink_device *device, const struct ink_model *mo
     if (!plan)
         return ink_fail_memory(sizeof *plan);
     plan->device = device;
-    plan->first = options->training ? INK_SECTION_TRAIN : INK_SECTION_EVALUATE;
-    plan->last = INK_SECTION_EVALUATE;
+    plan->batch = options->batch;
+    plan->has[INK_SECTION_EVALUATE] = true;
+    plan->has[INK_SECTION_TRAIN] = options->training && !options->parts;
+    plan->has[INK_SECTION_GRADIENTS] = plan->has[INK_SECTION_ACCUMULATE] = plan->has[INK_SECTION_UPDATE] = options->training && options->parts;
     ink_status status = lay_out(plan, model);
     struct ink_lowering how = {
         .style = options->style ? options->style : device->style,
@@ -176,7 +191,7 @@ void ink_plan_destroy(struct ink_plan **out)
     struct ink_plan *plan = *out;
     clFinish(plan->device->queue);
     discard(plan);
-    for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++)
+    for (int s = INK_PARAMETERS; s <= INK_ACCUMULATED; s++)
         if (plan->storage[s])
             clReleaseMemObject(plan->storage[s]);
     if (plan->arena)
@@ -198,19 +213,53 @@ void ink_plan_set_float(struct ink_plan *plan, enum ink_scalar scalar, cl_float 
     memcpy(&plan->scalars[scalar], &value, sizeof value);
 }
 
+static void set_part(struct ink_plan *plan, const struct ink_part *part)
+{
+    plan->scalars[INK_START] = part->start;
+    plan->scalars[INK_BATCH] = part->n;
+    plan->scalars[INK_FIRST] = part->first;
+    plan->scalars[INK_WHOLE] = part->whole;
+}
+
 ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done)
 {
-    plan->scalars[INK_START] = start;
-    plan->scalars[INK_BATCH] = n;
-    if (section == INK_SECTION_TRAIN)
+    set_part(plan, &(struct ink_part){.start = start, .n = n, .whole = n});
+    if (section != INK_SECTION_EVALUATE)
         plan->bound[INK_SECTION_EVALUATE].constants_done = false;
-    return ink_bound_run(&plan->bound[section], plan->device->queue, n, plan->scalars, done);
+    INK_TRY(ink_bound_run(&plan->bound[section], plan->device->queue, n, plan->scalars, done));
+    if (plan->lists[section].count || !done)
+        return INK_OK;
+    return ink_cl_check(plan->device, clEnqueueMarkerWithWaitList(plan->device->queue, 0, NULL, done), "clEnqueueMarkerWithWaitList", "a section");
+}
+
+/* Puts the gradients aside, to be added to those of the next part. */
+static ink_status put_aside(struct ink_plan *plan)
+{
+    cl_mem from = plan->storage[INK_GRADIENTS], to = plan->storage[INK_ACCUMULATED];
+    if (!plan->parameter_floats)
+        return INK_OK;
+    return ink_cl_check(plan->device, clEnqueueCopyBuffer(plan->device->queue, from, to, 0, 0, plan->parameter_floats * sizeof(float), 0, NULL, NULL),
+                        "clEnqueueCopyBuffer", "accumulating gradients");
+}
+
+ink_status ink_plan_run_part(struct ink_plan *plan, const struct ink_part *part, bool add)
+{
+    plan->bound[INK_SECTION_EVALUATE].constants_done = false; /* batch norm's statistics */
+    for (int done = 0, n; done < part->n; done += n) {
+        n = part->n - done < plan->batch ? part->n - done : plan->batch;
+        if (add || done)
+            INK_TRY(put_aside(plan));
+        set_part(plan, &(struct ink_part){part->start + done, n, part->first + done, part->whole});
+        INK_TRY(ink_bound_run(&plan->bound[INK_SECTION_GRADIENTS], plan->device->queue, n, plan->scalars, NULL));
+        if (add || done)
+            INK_TRY(ink_bound_run(&plan->bound[INK_SECTION_ACCUMULATE], plan->device->queue, n, plan->scalars, NULL));
+    }
+    return INK_OK;
 }
 
 ink_status ink_plan_time(struct ink_plan *plan, enum ink_section section, int start, int n, cl_command_queue queue, double *seconds)
 {
-    plan->scalars[INK_START] = start;
-    plan->scalars[INK_BATCH] = n;
+    set_part(plan, &(struct ink_part){.start = start, .n = n, .whole = n});
     return ink_bound_time(&plan->bound[section], queue, n, plan->scalars, seconds);
 }
 

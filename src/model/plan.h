@@ -5,13 +5,22 @@
 
 #include "model/lower.h"
 
-/* Launches that run one after the other: a training step, and the evaluation of a batch. Their arena is shared. */
-enum ink_section { INK_SECTION_TRAIN, INK_SECTION_EVALUATE, INK_SECTIONS };
+/* Launches that run one after the other: a training step; the same in pieces, where the plan is for parts of batches; and the
+ * evaluation of a batch. Their arena is shared. */
+enum ink_section {
+    INK_SECTION_TRAIN,
+    INK_SECTION_GRADIENTS,  /* gather to backward, for a part of a batch */
+    INK_SECTION_ACCUMULATE, /* adds gradients that were put aside to those of the last part */
+    INK_SECTION_UPDATE,     /* clipping, optimizer and averages, from the gradients as they are */
+    INK_SECTION_EVALUATE,
+    INK_SECTIONS
+};
 
 struct ink_plan_options {
-    int batch;                  /* samples of a step at most */
+    int batch;                  /* samples of a section's run at most */
     int classes;                /* of the data */
-    bool training;              /* both sections; else evaluation alone */
+    bool training;              /* a training step and evaluation; else evaluation alone */
+    bool parts;                 /* training: a step in pieces, and not as one section */
     bool probabilities;         /* evaluation writes INK_PROBABILITIES */
     const char *algorithms;     /* may be NULL */
     ink_choose_function choose; /* as in struct ink_lowering; may be NULL */
@@ -41,6 +50,18 @@ ink_status ink_plan_rewind(struct ink_plan *plan, const struct ink_model *model)
 /* Enqueues a section for n samples from start of the order on; does not wait. done (may be NULL): an event of the
  * last launch, to be released by the caller. */
 ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done);
+
+/* A part of a batch. */
+struct ink_part {
+    int start, n; /* place in the order of its first sample; samples */
+    int first;    /* place of that sample in the batch */
+    int whole;    /* samples of the batch, over which gradients are means */
+};
+
+/* Enqueues gather to backward for a part, in pieces of at most the plan's batch; does not wait. INK_GRADIENTS then holds what the
+ * part adds to the gradients of its batch, on top of what it held before if add. Statistics of batch norm are those of each piece,
+ * and the running ones take in each. */
+ink_status ink_plan_run_part(struct ink_plan *plan, const struct ink_part *part, bool add);
 
 /* Runs a section on a queue with profiling, waits, and gives the seconds of each of its launches; see ink_bound_time(). */
 ink_status ink_plan_time(struct ink_plan *plan, enum ink_section section, int start, int n, cl_command_queue queue, double *seconds);

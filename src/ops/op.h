@@ -175,7 +175,7 @@ void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, 
 void ink_emit_gather(struct ink_launches *list, const struct ink_call *call, ink_value images, ink_value order, ink_value x, size_t count);
 
 /* Softmax, sparse categorical cross-entropy and its gradient. logits [n][classes]; dlogits (INK_NO_VALUE: none) is the
- * gradient of the mean loss; losses and predictions at start + i; probabilities (INK_NO_VALUE: none). */
+ * gradient of the mean loss over the batch that the n samples are of; losses and predictions at start + i; probabilities (INK_NO_VALUE: none). */
 struct ink_loss_values { ink_value logits, dlogits, labels, order, losses, predictions, probabilities; };
 void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const struct ink_loss_values *values, int classes, float smoothing);
 
@@ -183,5 +183,8 @@ void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const
  * kept; INK_NO_VALUE: none. */
 void ink_emit_optimizer(struct ink_launches *list, const struct ink_call *call, const struct ink_train_options *options,
                         ink_value parameters, ink_value gradients, ink_value moment1, ink_value moment2, ink_value average, size_t count);
+
+/* gradients += accumulated: count floats, a multiple of 16. */
+void ink_emit_accumulate(struct ink_launches *list, const struct ink_call *call, ink_value gradients, ink_value accumulated, size_t count);
 
 #endif

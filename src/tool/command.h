@@ -21,6 +21,7 @@ struct settings {
     bool nesterov, force, json, wrong, plan, inference, first_step, full, no_tune, help;
     const char *model, *device, *data, *out, *algorithms, *checkpoints, *checkpoint_every, *resume;
     uint64_t keep;
+    uint64_t micro_batch;
     uint64_t given; /* bit i: the i-th option of the command's table is on the command line */
     char **operands;
     int operand_count;

@@ -67,6 +67,7 @@ static void take_options(struct settings *s, const struct ink_checkpoint_info *i
     const struct ink_train_options *o = &info->options;
     const struct { const char *name; uint64_t *field; uint64_t value; } whole[] = {
         {"epochs", &s->epochs, (uint64_t)o->epochs}, {"batch", &s->batch, (uint64_t)o->batch}, {"seed", &s->seed, o->seed},
+        {"micro-batch", &s->micro_batch, (uint64_t)o->micro_batch},
         {"warmup", &s->warmup, (uint64_t)o->warmup}, {"step-size", &s->step_size, (uint64_t)o->step_size},
         {"plateau-epochs", &s->plateau_epochs, (uint64_t)o->plateau_epochs}, {"patience", &s->patience, (uint64_t)o->patience},
         /* the first so many of both sets gave these counts, whether they were limited or not */

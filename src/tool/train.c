@@ -149,6 +149,11 @@ static bool check_options(const struct settings *settings)
         complain("--min-lr is %g, above the learning rate of %g; choose a lower one, or a higher --lr", settings->min_lr, rate_of(settings));
         return false;
     }
+    if (settings->micro_batch > settings->batch) {
+        complain("--micro-batch is %llu, above the batch of %llu; choose a smaller one, or a larger --batch",
+                 (unsigned long long)settings->micro_batch, (unsigned long long)settings->batch);
+        return false;
+    }
     if (settings->no_tune && option_given(&train_command, settings, "tune")) {
         complain("--tune asks to measure and --no-tune not to; leave out one of them");
         return false;
@@ -198,6 +203,7 @@ static struct ink_train_options options_of(const struct settings *settings, stru
         .tune = settings->no_tune ? INK_TUNE_NONE : (ink_tune)(INK_TUNE_SHORT + settings->tune),
         .progress = on_progress,
         .user = watch,
+        .micro_batch = (int)settings->micro_batch,
     };
 }
 
@@ -333,6 +339,8 @@ static const struct option options[] = {
     {OPTION_WHOLE, FIELD(keep), "keep", 0, "N", 1, 1000000, 0, 0, NULL, "newest checkpoints that are kept, 3 if not given"},
     {OPTION_TEXT, FIELD(resume), "resume", 0, "FILE", 0, 0, 0, 0, NULL,
      "go on from a checkpoint, with its model and options where they are not given"},
+    {OPTION_WHOLE, FIELD(micro_batch), "micro-batch", 0, "N", 1, 65536, 0, 0, NULL,
+     "images worked on at once: a step sums the gradients of several so many, in the memory of one; --batch if not given"},
     {OPTION_TEXT, FIELD(out), "out", 'o', "FILE", 0, 0, 0, 0, "inkling.safetensors", "where to save the model"},
     {OPTION_CHOICE, FIELD(tune), "tune", 0, "short|full", 0, 0, 0, 0, "short",
      "measure which algorithms are the fastest first: within 5 % of the time training takes, or all"},

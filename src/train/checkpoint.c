@@ -34,6 +34,7 @@ static const struct field option_fields[] = {
     OPTION(DOUBLE, gamma), OPTION(DOUBLE, min_learning_rate), OPTION(DOUBLE, pct_start), OPTION(DOUBLE, div_factor),
     OPTION(DOUBLE, final_div_factor), OPTION(INT, anneal), OPTION(DOUBLE, clip_norm), OPTION(DOUBLE, ema), OPTION(INT, monitor),
     OPTION(INT, patience), OPTION(U64, seed),
+    OPTION(INT, micro_batch),
 };
 enum { OPTIONS = sizeof option_fields / sizeof *option_fields };
 

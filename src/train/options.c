@@ -44,6 +44,7 @@ static ink_status check_ranges(const struct ink_train_options *o)
     const struct { const char *name; double value, low, high; bool open; } ranges[] = {
         {"epochs", o->epochs, 1, 1000000, false},
         {"batch", o->batch, 1, 1 << 20, false},
+        {"micro_batch", o->micro_batch, 0, o->batch, false},
         {"optimizer", o->optimizer, INK_ADAM, INK_SGD, false},
         {"tune", o->tune, INK_TUNE_NONE, INK_TUNE_FULL, false},
         {"learning_rate", o->learning_rate, 0, 1e3, false},

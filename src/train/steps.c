@@ -33,7 +33,14 @@ ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
     ink_plan_set_float(t->plan, INK_CORRECTION1, (float)(1 / (1 - pow(o->beta1, (double)t->step))));
     ink_plan_set_float(t->plan, INK_CORRECTION2, (float)(1 / (1 - pow(o->beta2, (double)t->step))));
     ink_plan_set_float(t->plan, INK_AVERAGE_REST, (float)(1 - fmin(o->ema, (1 + (double)t->step) / (10 + (double)t->step))));
-    INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)start, left < batch ? (int)left : (int)batch, &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT]));
+    int n = left < batch ? (int)left : (int)batch;
+    cl_event *done = &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT];
+    if (t->parts) {
+        INK_TRY(ink_plan_run_part(t->plan, &(struct ink_part){(int)start, n, 0, n}, false));
+        INK_TRY(ink_plan_run(t->plan, INK_SECTION_UPDATE, (int)start, n, done));
+    } else {
+        INK_TRY(ink_plan_run(t->plan, INK_SECTION_TRAIN, (int)start, n, done));
+    }
     if (t->enqueued++ == 0)
         clFlush(t->feed.device->queue);
     return INK_OK;

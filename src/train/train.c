@@ -120,7 +120,7 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
     if (t->stopped)
         return ink_plan_download(t->plan, t->model);
     if (t->test) {
-        INK_TRY(ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->options->batch, metrics));
+        INK_TRY(ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->part, metrics));
         t->progress.test_loss = metrics->loss;
         t->progress.test_accuracy = metrics->accuracy;
     }
@@ -138,7 +138,7 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
 
 static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *device)
 {
-    struct ink_plan_options how = {.batch = t->options->batch, .classes = t->train->classes, .training = true,
+    struct ink_plan_options how = {.batch = t->part, .classes = t->train->classes, .training = true, .parts = t->parts,
                                    .algorithms = t->options->algorithms, .train = t->options,
                                    .choose = ink_recall_choose, .choose_user = &t->recall};
     if (t->test && t->test->classes > how.classes)
@@ -150,7 +150,7 @@ static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *d
     ink_plan_set_int(t->plan, INK_SEED_LOW, (cl_int)(uint32_t)t->options->seed);
     ink_plan_set_int(t->plan, INK_SEED_HIGH, (cl_int)(uint32_t)(t->options->seed >> 32));
     INK_TRY(ink_feed_load(device, t->train, 0, &t->feed));
-    INK_TRY(ink_feed_bind(&t->feed, t->plan, INK_SECTION_TRAIN));
+    INK_TRY(ink_feed_bind(&t->feed, t->plan, t->parts ? INK_SECTION_GRADIENTS : INK_SECTION_TRAIN));
     if (!t->test)
         return INK_OK;
     INK_TRY(ink_feed_load(device, t->test, 0, &t->test_feed));
@@ -234,7 +234,7 @@ static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *devi
 {
     double seconds = 0;
     bool changed = false;
-    if (t->resumed.file || t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->options->batch, t->recall.choices))
+    if (t->resumed.file || t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->part, t->recall.choices))
         return INK_OK;
     if (t->options->tune == INK_TUNE_SHORT) {
         INK_TRY(expect(t, model, &seconds));
@@ -243,7 +243,7 @@ static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *devi
         if (seconds < least_tuning)
             return INK_OK;
     }
-    ink_status status = ink_tune_for_training(model, device, t->options->batch, seconds, t->recall.choices, go_on, t, &changed);
+    ink_status status = ink_tune_for_training(model, device, t->part, seconds, t->recall.choices, go_on, t, &changed);
     if (status == INK_ERROR_FILE) /* what cannot be kept is not chosen */
         ink_log(INK_LOG_WARNING, "tuning ended early: %s", ink_last_error());
     else if (status)
@@ -267,6 +267,8 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
         options.batch = (int)train->count;
     struct ink_choices choices = {0};
     struct ink_trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
+    t.parts = options.micro_batch && options.micro_batch < options.batch;
+    t.part = t.parts ? options.micro_batch : options.batch;
     t.steps = (uint64_t)options.epochs * ((train->count + (size_t)options.batch - 1) / (size_t)options.batch);
     INK_TRY(ink_train_check_warmup(&options, t.steps));
     ink_status status = open_checkpoints(&t, given, device);
@@ -280,7 +282,7 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
     if (!status)
         status = tune(&t, model, device);
     if (!status && options.tune && !t.resumed.file)
-        ink_tune_tell(model, device, options.batch, &choices);
+        ink_tune_tell(model, device, t.part, &choices);
     if (!status)
         status = make_room(&t);
     for (int epoch = t.good.epoch; epoch <= options.epochs && !status && !t.stopped && !t.progress.early; epoch++)

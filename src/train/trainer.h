@@ -12,6 +12,8 @@ struct ink_trainer {
     const struct ink_train_options *options;
     const ink_dataset *train, *test;
     struct ink_plan *plan;
+    int part;                           /* the plan's batch: samples that are worked on at once */
+    bool parts;                         /* it is less than the batch, so a step takes several */
     struct ink_recall recall;           /* the algorithms taken; its choices are NULL where guesses are */
     struct ink_run run;                 /* for checkpoints; where they are neither written nor read it is empty */
     struct ink_checkpoint resumed;      /* file is NULL: training begins anew */

@@ -40,6 +40,7 @@ static const struct ink_train_options ways[] = {
     {.optimizer = INK_ADAM, .learning_rate = 0.02, .schedule = INK_SCHEDULE_ONE_CYCLE, .warmup = 4, .clip_norm = 0.5, .ema = 0.9},
     {.optimizer = INK_SGD, .learning_rate = 0.05, .momentum = 0.9, .schedule = INK_SCHEDULE_PLATEAU, .plateau_epochs = 1,
      .monitor = INK_MONITOR_ACCURACY, .patience = 5},
+    {.optimizer = INK_ADAMW, .learning_rate = 0.02, .clip_norm = 0.5, .micro_batch = 4},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
@@ -244,18 +245,19 @@ START_TEST(another_run_is_refused)
     char earlier[INK_CHECKPOINT_PATH], later[INK_CHECKPOINT_PATH];
     size_t size;
     free(make_checkpoints(earlier, later, &size));
-    struct ink_train_options same = options_of(0), options[8];
+    struct ink_train_options same = options_of(0), options[9];
     same.resume = later;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 9; i++)
         options[i] = same;
     options[0].epochs = 4, options[1].learning_rate = 0.03, options[2].ema = 0, options[3].seed = 6, options[4].schedule = INK_SCHEDULE_COSINE;
-    options[5].optimizer = INK_ADAMW, options[6].clip_norm = 1, options[7].algorithms = "conv=direct";
+    options[5].optimizer = INK_ADAMW, options[6].clip_norm = 1, options[7].algorithms = "conv=direct", options[8].micro_batch = 3;
     static const char *const named[] = {"epochs is 3, not 4", "learning_rate is 0.02, not 0.03", "ema is 0.9, not 0", "seed is 5, not 6",
-                                        "schedule is 3, not 2", "optimizer is 0, not 1", "clip_norm is 0.5, not 1", "algorithms are \"\", not \"conv=direct\""};
+                                        "schedule is 3, not 2", "optimizer is 0, not 1", "clip_norm is 0.5, not 1", "algorithms are \"\", not \"conv=direct\"",
+                                        "micro_batch is 0, not 3"};
     ink_dataset *train = make_data(1, COUNT), *test = make_data(2, 30), *other = make_data(3, COUNT), *shorter = make_data(1, COUNT - 1);
     ink_model *model = make_model(), *another = NULL;
     ck_ok(ink_model_parse("input 6x6x1\nconv 4 3x3\nbatch_norm relu\ndropout 0.3\ndense 3 softmax\n", &another));
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 9; i++)
         ck_fails(ink_train(model, test_device(), train, test, &options[i], NULL, NULL), INK_ERROR_ARGUMENT, named[i]);
     ck_fails(ink_train(another, test_device(), train, test, &same, NULL, NULL), INK_ERROR_ARGUMENT, "is of another model");
     ck_fails(ink_train(model, test_device(), other, test, &same, NULL, NULL), INK_ERROR_ARGUMENT, "is of other training data (85 images, not these 85)");
