@@ -105,6 +105,13 @@ INK_API void ink_device_destroy(ink_device **device);
 
 INK_API const struct ink_device_info *ink_device_get_info(const ink_device *device);
 
+/* Opens several devices, each with a context of its own: selectors as for ink_device_open() with a comma between two, "all" for
+ * every usable one. SELECTOR/N divides what is selected into N parts with as many compute units each as can be, as "cpu/2" or
+ * "all/2"; INK_ERROR_UNSUPPORTED where the driver cannot. An array of *count devices, in the order of the list, to be given back
+ * with ink_devices_close(), which takes NULL. */
+INK_API ink_status ink_devices_open(const char *selectors, ink_device ***devices, size_t *count);
+INK_API void ink_devices_close(ink_device ***devices, size_t *count);
+
 /* --------------------------------------------------------------- data sets */
 
 /* Height, width and channels of one sample. */
@@ -372,6 +379,14 @@ struct ink_train_options {
     const char *resume;     /* checkpoint to go on from, on the way to the same bits as if training had never ended; NULL: none.
                                initialise and tune do nothing then */
     /* How a step is divided */
+    ink_device *const *devices; /* [device_count], at most 64: to train on together, each on a share of every batch; NULL: the device of the call,
+                               which else does nothing and may be NULL. All have weights and data of their own. The first leads: its weights
+                               are those of the model and of checkpoints. A device that fails is left out, and told in the log; the others do
+                               its part, and training goes on */
+    size_t device_count;
+    const double *shares;   /* [device_count], above 0: how a batch is divided, in proportion. NULL: by the speed of the devices, measured before
+                               and while training runs. The same shares on the same devices give the same bits; measured ones differ
+                               from run to run, and with them rounding does. Checkpoints keep them */
     int micro_batch;        /* samples that are worked on at once, at most batch: the gradients of so many after so many are summed, and
                                the weights then changed once for the whole batch. Memory is needed for micro_batch samples only, and the
                                result is that of the whole batch but for rounding, except in batch norm, whose statistics are of
@@ -400,8 +415,9 @@ INK_API ink_status ink_train(ink_model *model, ink_device *device, const ink_dat
 
 /* What a checkpoint is of. */
 struct ink_checkpoint_info {
-    struct ink_train_options options; /* as they were given, but for strings, tune, callbacks and those of checkpoints */
+    struct ink_train_options options; /* as they were given, but for devices, shares, strings, tune, callbacks and those of checkpoints */
     char algorithms[256];       /* "" where the options gave none */
+    char shares[1664];          /* of the devices, with commas; "" where the options gave none */
     int epoch;                  /* that training is in, from 1 */
     size_t step;                /* steps done in it */
     size_t train_count, test_count; /* samples of the data sets; test_count 0: there was no test set */

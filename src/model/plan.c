@@ -24,10 +24,10 @@ struct ink_plan {
     cl_int scalars[INK_SCALARS];
 };
 
-/* Blocks start at multiples of the device's alignment, so that they can be sub-buffers, and of 16 floats. */
-static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model)
+/* Blocks start at multiples of align, so that they can be sub-buffers, and of 16 floats. */
+static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model, size_t align)
 {
-    size_t count = (size_t)model->count, align = plan->device->align, parameters = 0, states = 0;
+    size_t count = (size_t)model->count, parameters = 0, states = 0;
     size_t *offsets = calloc(4 * count + 1, sizeof *offsets);
     if (!offsets)
         return ink_fail_memory(4 * count * sizeof *offsets);
@@ -163,7 +163,7 @@ ink_status ink_plan_create(struct ink_device *device, const struct ink_model *mo
     plan->has[INK_SECTION_EVALUATE] = true;
     plan->has[INK_SECTION_TRAIN] = options->training && !options->parts;
     plan->has[INK_SECTION_GRADIENTS] = plan->has[INK_SECTION_ACCUMULATE] = plan->has[INK_SECTION_UPDATE] = options->training && options->parts;
-    ink_status status = lay_out(plan, model);
+    ink_status status = lay_out(plan, model, options->align > device->align ? options->align : device->align);
     struct ink_lowering how = {
         .style = options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
@@ -330,6 +330,30 @@ ink_status ink_plan_put(struct ink_plan *plan, enum ink_storage storage, const f
 }
 
 ink_status ink_plan_gradients(struct ink_plan *plan, float *trained) { return ink_plan_get(plan, INK_GRADIENTS, trained); }
+
+size_t ink_plan_gradient_floats(const struct ink_plan *plan) { return plan->parameter_floats; }
+
+ink_status ink_plan_map_gradients(struct ink_plan *plan, const float **gradients)
+{
+    cl_int code = CL_SUCCESS;
+    if (plan->parameter_floats)
+        *gradients = clEnqueueMapBuffer(plan->device->queue, plan->storage[INK_GRADIENTS], CL_FALSE, CL_MAP_READ, 0,
+                                        plan->parameter_floats * sizeof(float), 0, NULL, NULL, &code);
+    return ink_cl_check(plan->device, code, "clEnqueueMapBuffer", "gradients");
+}
+
+ink_status ink_plan_unmap_gradients(struct ink_plan *plan, const float *gradients)
+{
+    if (!plan->parameter_floats)
+        return INK_OK;
+    return ink_cl_check(plan->device, clEnqueueUnmapMemObject(plan->device->queue, plan->storage[INK_GRADIENTS], (void *)gradients, 0, NULL, NULL),
+                        "clEnqueueUnmapMemObject", "gradients");
+}
+
+ink_status ink_plan_write_gradients(struct ink_plan *plan, const float *gradients)
+{
+    return ink_buffer_write_begin(plan->device, plan->storage[INK_GRADIENTS], 0, gradients, plan->parameter_floats * sizeof(float));
+}
 
 const struct ink_launches *ink_plan_launches(const struct ink_plan *plan, enum ink_section section) { return &plan->lists[section]; }
 

@@ -26,6 +26,8 @@ struct ink_plan_options {
     ink_choose_function choose; /* as in struct ink_lowering; may be NULL */
     void *choose_user;          /* must live while the plan is made */
     enum ink_style style;       /* AUTO: the device's */
+    size_t align;               /* blocks of parameters begin at multiples of so many bytes at least, for plans on several devices to have
+                                   them at the same places; 0: what the device asks for */
     int vector_width;           /* 0: the device's */
     const struct ink_train_options *train; /* for training; defaults filled in */
 };
@@ -75,6 +77,13 @@ ink_status ink_plan_download(struct ink_plan *plan, struct ink_model *model);
  * INK_STATE, of model->trained for all others. INK_AVERAGE is there only where weights are averaged. */
 ink_status ink_plan_get(struct ink_plan *plan, enum ink_storage storage, float *packed);
 ink_status ink_plan_put(struct ink_plan *plan, enum ink_storage storage, const float *packed);
+
+/* Gradients as they lie on the device, in blocks with gaps, alike in plans of one model and alignment: begins to make them readable at
+ * *gradients, which they are once all is finished, and ends it; and begins to replace them. Sums of them over plans are gradients. */
+size_t ink_plan_gradient_floats(const struct ink_plan *plan);
+ink_status ink_plan_map_gradients(struct ink_plan *plan, const float **gradients);
+ink_status ink_plan_unmap_gradients(struct ink_plan *plan, const float *gradients);
+ink_status ink_plan_write_gradients(struct ink_plan *plan, const float *gradients);
 
 /* For tests and tools. */
 const struct ink_launches *ink_plan_launches(const struct ink_plan *plan, enum ink_section section);

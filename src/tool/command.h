@@ -22,6 +22,7 @@ struct settings {
     const char *model, *device, *data, *out, *algorithms, *checkpoints, *checkpoint_every, *resume;
     uint64_t keep;
     uint64_t micro_batch;
+    const char *devices, *shares;
     uint64_t given; /* bit i: the i-th option of the command's table is on the command line */
     char **operands;
     int operand_count;

@@ -95,6 +95,8 @@ static void take_options(struct settings *s, const struct ink_checkpoint_info *i
     s->nesterov |= o->nesterov;
     if (!option_given(&train_command, s, "algorithms") && *info->algorithms)
         s->algorithms = info->algorithms;
+    if (s->devices && !option_given(&train_command, s, "shares") && *info->shares)
+        s->shares = info->shares;
 }
 
 bool resume_settings(struct settings *settings, ink_model **model, struct ink_checkpoint_info *info)

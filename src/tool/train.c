@@ -10,6 +10,7 @@
 
 #include "bar.h"
 #include "common.h"
+#include "divide.h"
 #include "options.h"
 #include "output.h"
 #include "resume.h"
@@ -208,18 +209,21 @@ static struct ink_train_options options_of(const struct settings *settings, stru
 }
 
 /* Trains what has been made ready and saves it; returns the exit status. */
-static int train(const struct settings *settings, ink_model *model, ink_device *device, const ink_dataset *data,
+static int train(const struct settings *settings, ink_model *model, const struct division *division, const ink_dataset *data,
                  const ink_dataset *test)
 {
     struct watch watch = {0};
     struct ink_train_options options = options_of(settings, &watch);
     char folder[DATA_PATH_SIZE];
+    options.devices = division->devices;
+    options.device_count = division->count;
+    options.shares = division->share_count ? division->shares : NULL;
     if (!set_checkpoints(settings, folder, &options))
         return EXIT_USAGE;
     bool stopped = false;
     struct ink_metrics metrics = {0};
     watch_signals();
-    ink_status failed = ink_train(model, device, data, test, &options, &stopped, &metrics);
+    ink_status failed = ink_train(model, NULL, data, test, &options, &stopped, &metrics);
     bar_clear();
     if (failed)
         return complain_library(settings->resume ? NULL : settings->model);
@@ -247,11 +251,11 @@ static int run(const struct settings *given)
     char path[DATA_PATH_SIZE];
     ink_dataset *data = NULL, *test = NULL;
     ink_model *model = NULL;
-    ink_device *device = NULL;
+    struct division division = {0};
     int status = EXIT_FAILED;
     if (settings->resume && !resume_settings(&merged, &model, &info))
         return EXIT_FAILED;
-    if (!check_options(settings) || !set_checkpoints(settings, path, &none)) {
+    if (!check_options(settings) || !read_shares(settings, &division) || !set_checkpoints(settings, path, &none)) {
         ink_model_destroy(&model);
         return EXIT_USAGE;
     }
@@ -270,16 +274,16 @@ static int run(const struct settings *given)
     }
     print_data(path, data, test);
     fflush(stdout);
-    if (!open_device(settings, &device))
+    if (!open_division(settings, &division))
         goto done;
-    print_device(device);
+    print_division(&division);
     print_plan(settings, model);
     if (settings->resume)
         printf("resume  %s: epoch %d, after step %s\n", settings->resume, info.epoch, text_count(info.step).s);
     fflush(stdout);
-    status = train(settings, model, device, data, test);
+    status = train(settings, model, &division, data, test);
 done:
-    ink_device_destroy(&device);
+    close_division(&division);
     ink_model_destroy(&model);
     ink_dataset_destroy(&test);
     ink_dataset_destroy(&data);
@@ -339,6 +343,10 @@ static const struct option options[] = {
     {OPTION_WHOLE, FIELD(keep), "keep", 0, "N", 1, 1000000, 0, 0, NULL, "newest checkpoints that are kept, 3 if not given"},
     {OPTION_TEXT, FIELD(resume), "resume", 0, "FILE", 0, 0, 0, 0, NULL,
      "go on from a checkpoint, with its model and options where they are not given"},
+    {OPTION_TEXT, FIELD(devices), "devices", 0, "LIST", 0, 0, 0, 0, NULL,
+     "train on several devices together: all, or as --device with a comma between two; cpu/2 is a CPU's cores in 2 parts"},
+    {OPTION_TEXT, FIELD(shares), "shares", 0, "LIST", 0, 0, 0, 0, NULL,
+     "of --devices: how a batch is divided, as 2,1 (else by their speed, which is measured)"},
     {OPTION_WHOLE, FIELD(micro_batch), "micro-batch", 0, "N", 1, 65536, 0, 0, NULL,
      "images worked on at once: a step sums the gradients of several so many, in the memory of one; --batch if not given"},
     {OPTION_TEXT, FIELD(out), "out", 'o', "FILE", 0, 0, 0, 0, "inkling.safetensors", "where to save the model"},

@@ -128,17 +128,20 @@ static void list_tables(struct ink_run *run, struct ink_snapshot *snapshot, stru
 
 ink_status ink_checkpoint_write(const char *path, const struct ink_run *run, const struct ink_snapshot *snapshot)
 {
-    enum { MOST_TEXTS = OPTIONS + COUNTERS + DATA + 8 };
+    enum { TEXTS = 10, MOST_TEXTS = OPTIONS + COUNTERS + DATA + TEXTS };
+    char weights[INK_SHARES_BYTES];
+    ink_shares_text(snapshot->weights, snapshot->weight_count, weights);
     struct ink_safetensors_text texts[MOST_TEXTS] = {
         {"inkling.checksum", no_checksum}, {"inkling.checkpoint", "1"}, {"model", run->model}, {"choices", run->choices}, {"maker", run->maker},
         {"train", run->train}, {"test", run->test}, {"algorithms", run->options.algorithms ? run->options.algorithms : ""},
+        {"shares", run->shares}, {"weights of devices", weights},
     };
     char keys[MOST_TEXTS][48], values[MOST_TEXTS][VALUE_BYTES];
     struct ink_safetensors_entry entries[INK_AVERAGE + 1];
     struct table tables[TABLES];
     struct ink_run of = *run;
     struct ink_snapshot counters = *snapshot;
-    size_t text_count = 8, entry_count = 0, size;
+    size_t text_count = TEXTS, entry_count = 0, size;
     unsigned char *bytes;
     list_tables(&of, &counters, tables);
     for (int t = 0; t < TABLES; t++)
@@ -215,6 +218,9 @@ static ink_status read_texts(const char *path, struct ink_checkpoint *c)
     snprintf(c->run.maker, sizeof c->run.maker, "%s", text_of(c->file, "maker"));
     snprintf(c->run.train, sizeof c->run.train, "%s", text_of(c->file, "train"));
     snprintf(c->run.test, sizeof c->run.test, "%s", text_of(c->file, "test"));
+    snprintf(c->run.shares, sizeof c->run.shares, "%s", text_of(c->file, "shares"));
+    if (!ink_shares_read(text_of(c->file, "weights of devices"), c->snapshot.weights, &c->snapshot.weight_count))
+        return ink_fail(INK_ERROR_FORMAT, "%s: the weights of its devices are no numbers: \"%.40s\"", path, text_of(c->file, "weights of devices"));
     list_tables(&c->run, &c->snapshot, tables);
     for (int t = 0; t < TABLES; t++)
         for (int f = 0; f < tables[t].count; f++) {
@@ -279,6 +285,8 @@ ink_status ink_checkpoint_check(const struct ink_checkpoint *c, const struct ink
     if (strcmp(before.algorithms ? before.algorithms : "", now.algorithms ? now.algorithms : "") != 0)
         return ink_fail(INK_ERROR_ARGUMENT, "%s: is of a run whose algorithms are \"%s\", not \"%s\"; give the same", path,
                         before.algorithms ? before.algorithms : "", now.algorithms ? now.algorithms : "");
+    if (strcmp(c->run.shares, run->shares) != 0)
+        return ink_fail(INK_ERROR_ARGUMENT, "%s: is of a run whose shares are \"%s\", not \"%s\"; give the same", path, c->run.shares, run->shares);
     if (strcmp(c->run.maker, run->maker) != 0)
         ink_log(INK_LOG_WARNING, "%s: was made by %s, and goes on with %s: results may differ from those of an uninterrupted run", path, c->run.maker, run->maker);
     return INK_OK;
@@ -318,7 +326,12 @@ static void describe_data(const ink_dataset *dataset, size_t *count, char hash[I
 void ink_run_describe(struct ink_run *run, const ink_device *device, const ink_dataset *train, const ink_dataset *test)
 {
     const struct ink_device_info *info = &device->info;
-    snprintf(run->maker, sizeof run->maker, "%s, driver %s, Inkling %s", info->name, info->driver, ink_version());
+    const struct ink_train_options *o = &run->options;
+    int used = snprintf(run->maker, sizeof run->maker, "%s, driver %s, Inkling %s", info->name, info->driver, ink_version());
+    for (size_t i = 1; i < o->device_count && used < (int)sizeof run->maker; i++)
+        used += snprintf(run->maker + used, sizeof run->maker - (size_t)used, ", %s", o->devices[i]->info.name);
+    if (o->shares)
+        ink_shares_text(o->shares, (int)o->device_count, run->shares);
     describe_data(train, &run->train_count, run->train);
     if (test)
         describe_data(test, &run->test_count, run->test);

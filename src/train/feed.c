@@ -67,13 +67,18 @@ ink_status ink_feed_load(struct ink_device *device, const ink_dataset *dataset, 
     return status;
 }
 
-ink_status ink_feed_order(struct ink_feed *feed, bool shuffle, uint64_t seed, int epoch)
+void ink_feed_draw(struct ink_feed *feed, bool shuffle, uint64_t seed, int epoch)
 {
     if (shuffle)
         ink_random_order(seed, INK_STREAM(INK_STREAM_ORDER, epoch), feed->host_order, feed->count);
     else
         for (size_t i = 0; i < feed->count; i++)
             feed->host_order[i] = (uint32_t)i;
+}
+
+ink_status ink_feed_order(struct ink_feed *feed, bool shuffle, uint64_t seed, int epoch)
+{
+    ink_feed_draw(feed, shuffle, seed, epoch);
     return ink_buffer_write(feed->device, feed->order, 0, feed->host_order, feed->count * sizeof *feed->host_order);
 }
 

@@ -22,7 +22,9 @@ void ink_feed_destroy(struct ink_feed *feed);
 /* A feed of a whole data set, in file order. */
 ink_status ink_feed_load(struct ink_device *device, const ink_dataset *dataset, int classes, struct ink_feed *feed);
 
-/* Sets the order to 0, 1, 2, ... or to a permutation drawn from seed and epoch. Waits for what runs. */
+/* Sets the order to 0, 1, 2, ... or to a permutation drawn from seed and epoch: in host_order alone; and on the device too. The latter
+ * waits for what runs. */
+void ink_feed_draw(struct ink_feed *feed, bool shuffle, uint64_t seed, int epoch);
 ink_status ink_feed_order(struct ink_feed *feed, bool shuffle, uint64_t seed, int epoch);
 
 /* Binds the feed's buffers to a section of a plan. */

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "train/shares.h"
+
 static void fill_in(struct ink_train_options *o)
 {
     if (!o->epochs)
@@ -100,6 +102,17 @@ static ink_status check_schedule(const struct ink_train_options *given)
     return INK_OK;
 }
 
+static ink_status check_devices(const struct ink_train_options *o)
+{
+    if (o->device_count > INK_MOST_DEVICES || (o->device_count && !o->devices))
+        return ink_fail(INK_ERROR_ARGUMENT, "device_count is %zu, and devices %s; at most %d can be trained on", o->device_count,
+                        o->devices ? "is given" : "is NULL", INK_MOST_DEVICES);
+    for (size_t i = 0; i < o->device_count && o->shares; i++)
+        if (!(o->shares[i] > 0 && o->shares[i] < 1e9))
+            return ink_fail(INK_ERROR_ARGUMENT, "the share of device %zu is %g; it must be above 0 and below 1e9", i + 1, o->shares[i]);
+    return INK_OK;
+}
+
 ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_train_options *options)
 {
     static const struct ink_train_options none;
@@ -111,6 +124,7 @@ ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_
     if (options->nesterov && options->momentum == 0)
         return ink_fail(INK_ERROR_ARGUMENT, "nesterov needs a momentum above 0");
     INK_TRY(check_schedule(given));
+    INK_TRY(check_devices(options));
     return INK_OK;
 }
 

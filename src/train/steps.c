@@ -22,18 +22,35 @@ ink_status ink_trainer_settle(struct ink_trainer *t, size_t most)
     return status;
 }
 
+static void set_scalars_of(const struct ink_trainer *t, struct ink_plan *plan)
+{
+    const struct ink_train_options *o = t->options;
+    ink_plan_set_int(plan, INK_STEP, (cl_int)(uint32_t)t->step);
+    ink_plan_set_float(plan, INK_LEARNING_RATE, (float)t->progress.learning_rate);
+    ink_plan_set_float(plan, INK_CORRECTION1, (float)(1 / (1 - pow(o->beta1, (double)t->step))));
+    ink_plan_set_float(plan, INK_CORRECTION2, (float)(1 / (1 - pow(o->beta2, (double)t->step))));
+    ink_plan_set_float(plan, INK_AVERAGE_REST, (float)(1 - fmin(o->ema, (1 + (double)t->step) / (10 + (double)t->step))));
+}
+
+/* For the step that is begun. */
+static void set_scalars(const struct ink_trainer *t)
+{
+    if (!t->team)
+        set_scalars_of(t, t->plan);
+    for (int i = 0; t->team && i < t->team->count; i++)
+        set_scalars_of(t, t->team->members[i].plan);
+}
+
 ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
 {
     const struct ink_train_options *o = t->options;
     size_t batch = (size_t)o->batch, start = place * batch, left = t->feed.count - start;
     t->progress.learning_rate = ink_schedule_rate(o, &t->monitored, t->step, t->steps, t->steps / (uint64_t)o->epochs);
     t->step++;
-    ink_plan_set_int(t->plan, INK_STEP, (cl_int)(uint32_t)t->step);
-    ink_plan_set_float(t->plan, INK_LEARNING_RATE, (float)t->progress.learning_rate);
-    ink_plan_set_float(t->plan, INK_CORRECTION1, (float)(1 / (1 - pow(o->beta1, (double)t->step))));
-    ink_plan_set_float(t->plan, INK_CORRECTION2, (float)(1 / (1 - pow(o->beta2, (double)t->step))));
-    ink_plan_set_float(t->plan, INK_AVERAGE_REST, (float)(1 - fmin(o->ema, (1 + (double)t->step) / (10 + (double)t->step))));
+    set_scalars(t);
     int n = left < batch ? (int)left : (int)batch;
+    if (t->team)
+        return ink_trainer_team_step(t, (int)start, n);
     cl_event *done = &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT];
     if (t->parts) {
         INK_TRY(ink_plan_run_part(t->plan, &(struct ink_part){(int)start, n, 0, n}, false));
@@ -53,6 +70,9 @@ ink_status ink_trainer_keep(struct ink_trainer *t)
     t->good.position = t->finished;
     t->good.sums = t->sums;
     t->good.monitored = t->monitored;
+    t->good.weight_count = t->team ? t->team->count : 0;
+    for (int i = 0; i < t->good.weight_count; i++)
+        t->good.weights[i] = t->team->shares.weights[i];
     return ink_snapshot_take(&t->good, t->plan);
 }
 
@@ -62,7 +82,7 @@ ink_status ink_trainer_go_back(struct ink_trainer *t)
     t->enqueued = t->finished = t->good.position;
     t->sums = t->good.sums;
     t->monitored = t->good.monitored;
-    return ink_snapshot_put(&t->good, t->plan);
+    return ink_trainer_put(t);
 }
 
 /* Tells what was not finite first, the loss of a step of this epoch (counted from 1) being so, or a weight in front of it. Steps
@@ -105,12 +125,26 @@ ink_status ink_trainer_tally(struct ink_trainer *t)
     size_t batch = (size_t)t->options->batch, end = t->finished * batch;
     if (end > t->feed.count)
         end = t->feed.count;
-    INK_TRY(ink_feed_read(&t->feed, t->sums.count, end));
+    if (!t->team) /* else they have been read */
+        INK_TRY(ink_feed_read(&t->feed, t->sums.count, end));
     for (size_t i = t->sums.count; i < end; i++)
         if (!isfinite(t->feed.host_losses[i]))
             return diverge(t, i / batch + 1);
     ink_sums_add(&t->sums, &t->feed, t->train, t->sums.count, end);
     return INK_OK;
+}
+
+/* The algorithms of all devices. *text: free(). */
+static ink_status write_choices(const struct ink_trainer *t, char **text)
+{
+    struct ink_text lines = {0};
+    ink_recall_write(&t->recall, "", &lines);
+    for (int i = 1; t->team && i < t->team->count; i++) {
+        char prefix[INK_RECALL_PREFIX];
+        ink_recall_prefix(i, prefix);
+        ink_recall_write(&t->team->members[i].recall, prefix, &lines);
+    }
+    return ink_text_take(&lines, text, NULL);
 }
 
 /* Writes what ink_trainer_keep() kept. Training goes on where that fails: what is on disk is still good. */
@@ -119,7 +153,7 @@ ink_status ink_trainer_save(struct ink_trainer *t)
     const char *folder = t->options->checkpoints;
     char path[INK_CHECKPOINT_PATH], *choices;
     INK_TRY(ink_checkpoint_path(folder, t->step, path));
-    INK_TRY(ink_recall_write(&t->recall, &choices));
+    INK_TRY(write_choices(t, &choices));
     t->run.choices = choices;
     ink_status status = ink_checkpoint_write(path, &t->run, &t->good);
     free(choices);

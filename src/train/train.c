@@ -98,7 +98,7 @@ static void begin_epoch(struct ink_trainer *t, int epoch)
 static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics *metrics)
 {
     bool resumed = t->resumed.file && epoch == t->good.epoch && t->step == t->good.step;
-    INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, epoch));
+    INK_TRY(ink_trainer_order(t, epoch));
     begin_epoch(t, epoch);
     t->window = 1;
     if (resumed)
@@ -120,7 +120,8 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
     if (t->stopped)
         return ink_plan_download(t->plan, t->model);
     if (t->test) {
-        INK_TRY(ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->part, metrics));
+        INK_TRY(t->team ? ink_team_evaluate(t->team, metrics) : ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->part, metrics));
+        t->plan = t->team ? ink_team_leader(t->team)->plan : t->plan;
         t->progress.test_loss = metrics->loss;
         t->progress.test_accuracy = metrics->accuracy;
     }
@@ -140,7 +141,7 @@ static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *d
 {
     struct ink_plan_options how = {.batch = t->part, .classes = t->train->classes, .training = true, .parts = t->parts,
                                    .algorithms = t->options->algorithms, .train = t->options,
-                                   .choose = ink_recall_choose, .choose_user = &t->recall};
+                                   .choose = ink_recall_choose, .choose_user = &t->recall, .align = ink_devices_align(t->options)};
     if (t->test && t->test->classes > how.classes)
         how.classes = t->test->classes;
     if (!t->resumed.file)
@@ -151,14 +152,16 @@ static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *d
     ink_plan_set_int(t->plan, INK_SEED_HIGH, (cl_int)(uint32_t)(t->options->seed >> 32));
     INK_TRY(ink_feed_load(device, t->train, 0, &t->feed));
     INK_TRY(ink_feed_bind(&t->feed, t->plan, t->parts ? INK_SECTION_GRADIENTS : INK_SECTION_TRAIN));
-    if (!t->test)
-        return INK_OK;
-    INK_TRY(ink_feed_load(device, t->test, 0, &t->test_feed));
-    return ink_feed_bind(&t->test_feed, t->plan, INK_SECTION_EVALUATE);
+    if (t->test) {
+        INK_TRY(ink_feed_load(device, t->test, 0, &t->test_feed));
+        INK_TRY(ink_feed_bind(&t->test_feed, t->plan, INK_SECTION_EVALUATE));
+    }
+    return t->options->device_count > 1 ? ink_trainer_gather(t, model, &how) : INK_OK;
 }
 
 static void close_plan(struct ink_trainer *t)
 {
+    ink_trainer_dismiss(t);
     ink_plan_destroy(&t->plan);
     ink_feed_destroy(&t->feed);
     ink_feed_destroy(&t->test_feed);
@@ -173,6 +176,8 @@ static ink_status make_room(struct ink_trainer *t)
         return ink_fail_memory(count * sizeof *t->values);
     INK_TRY(ink_snapshot_create(t->model, t->options, &t->good));
     t->saved_at = ink_clock();
+    if (t->team)
+        INK_TRY(ink_trainer_share(t));
     if (!t->resumed.file)
         return INK_OK;
     if (t->recall.fresh)
@@ -204,7 +209,7 @@ static ink_status expect(struct ink_trainer *t, const ink_model *model, double *
 {
     size_t batch = (size_t)t->options->batch, steps = (t->feed.count + batch - 1) / batch;
     double began = 0;
-    INK_TRY(ink_feed_order(&t->feed, true, t->options->seed, 1));
+    INK_TRY(ink_trainer_order(t, 1));
     for (int i = 0; i < 1 + TIMED_STEPS; i++) {
         if (i == 1) { /* the driver finishes kernels at their first run */
             INK_TRY(ink_trainer_settle(t, 0));
@@ -214,8 +219,7 @@ static ink_status expect(struct ink_trainer *t, const ink_model *model, double *
     }
     INK_TRY(ink_trainer_settle(t, 0));
     *seconds = (ink_clock() - began) / TIMED_STEPS * (double)steps * t->options->epochs;
-    t->step = 0;
-    return ink_plan_rewind(t->plan, model);
+    return ink_trainer_rewind(t, model);
 }
 
 /* Asks the callback while tuning, where no step is done yet. */
@@ -265,10 +269,13 @@ ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *tr
         INK_TRY(ink_feed_check(model, test->shape));
     if ((size_t)options.batch > train->count)
         options.batch = (int)train->count;
+    device = options.device_count ? options.devices[0] : device;
+    if (!device)
+        return ink_fail(INK_ERROR_ARGUMENT, "there is no device to train on: device is NULL, and the options name none");
     struct ink_choices choices = {0};
     struct ink_trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
-    t.parts = options.micro_batch && options.micro_batch < options.batch;
-    t.part = t.parts ? options.micro_batch : options.batch;
+    t.part = options.micro_batch && options.micro_batch < options.batch ? options.micro_batch : options.batch;
+    t.parts = t.part < options.batch || options.device_count > 1;
     t.steps = (uint64_t)options.epochs * ((train->count + (size_t)options.batch - 1) / (size_t)options.batch);
     INK_TRY(ink_train_check_warmup(&options, t.steps));
     ink_status status = open_checkpoints(&t, given, device);

@@ -5,6 +5,7 @@
 
 #include "train/checkpoint.h"
 #include "train/recall.h"
+#include "train/team.h"
 
 enum { INK_MOST_IN_FLIGHT = 64 }; /* steps */
 
@@ -13,7 +14,9 @@ struct ink_trainer {
     const ink_dataset *train, *test;
     struct ink_plan *plan;
     int part;                           /* the plan's batch: samples that are worked on at once */
-    bool parts;                         /* it is less than the batch, so a step takes several */
+    bool parts;                         /* a step is done in pieces: several parts, or several devices */
+    struct ink_team *team;              /* several devices; plan is then the leader's, and feeds are the first one's, of which only what is
+                                           in host memory may be used. NULL: one device */
     struct ink_recall recall;           /* the algorithms taken; its choices are NULL where guesses are */
     struct ink_run run;                 /* for checkpoints; where they are neither written nor read it is empty */
     struct ink_checkpoint resumed;      /* file is NULL: training begins anew */
@@ -47,6 +50,23 @@ ink_status ink_trainer_go_back(struct ink_trainer *t);
  * not finite, INK_ERROR_DIVERGED tells what was the first that was not. */
 ink_status ink_trainer_tally(struct ink_trainer *t);
 ink_status ink_trainer_check(struct ink_trainer *t);
+
+/* The order of an epoch. */
+ink_status ink_trainer_order(struct ink_trainer *t, int epoch);
+
+/* Copies what was kept into every plan; and makes every plan as new, with the weights of a model. */
+ink_status ink_trainer_put(struct ink_trainer *t);
+ink_status ink_trainer_rewind(struct ink_trainer *t, const ink_model *model);
+
+/* Makes the other devices ready as the first one is, whose plan was made with these options; divides batches among them; does a step
+ * over n samples; and ends the team, which is allowed at any time. */
+ink_status ink_trainer_gather(struct ink_trainer *t, ink_model *model, const struct ink_plan_options *how);
+ink_status ink_trainer_share(struct ink_trainer *t);
+ink_status ink_trainer_team_step(struct ink_trainer *t, int start, int n);
+void ink_trainer_dismiss(struct ink_trainer *t);
+
+/* The alignment at which blocks of parameters lie at the same places on all devices. */
+size_t ink_devices_align(const struct ink_train_options *options);
 
 /* Writes what was kept as a checkpoint. Training goes on where that fails: what is on disk is still good. */
 ink_status ink_trainer_save(struct ink_trainer *t);
