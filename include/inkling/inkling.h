@@ -283,6 +283,29 @@ INK_API ink_status ink_model_initialise(ink_model *model, uint64_t seed);
 INK_API ink_status ink_model_save(ink_model *model, const char *path, bool force);
 INK_API ink_status ink_model_load(const char *path, ink_model **model);
 
+/* -------------------------------------------------------------- processes */
+
+/* Processes that were started together, by mpirun, to train one model together. Needs a build with MPI. */
+typedef struct ink_group ink_group;
+
+/* Makes this process one of those that it was started with; before anything that takes long, as the others wait for it. It can be
+ * done once in a process. INK_ERROR_UNSUPPORTED in a build without MPI. */
+INK_API ink_status ink_group_join(ink_group **group);
+
+/* Waits for the others to leave too. NULL is allowed. */
+INK_API void ink_group_leave(ink_group **group);
+
+struct ink_group_info {
+    int rank, size;             /* 0 <= rank < size; 0 is the one to speak and to save */
+    int local_rank, local_size; /* among those on the same machine */
+};
+INK_API struct ink_group_info ink_group_get_info(const ink_group *group);
+
+/* For a process that cannot go on, instead of or after ink_train(): the others' call of ink_train() fails with its message, which is what
+ * ink_last_error() tells in all of them then, or, in the midst of training, all processes end at once, after it is printed on
+ * standard error. Returns a failure that all know of already as it is. */
+INK_API ink_status ink_group_fail(ink_group *group, ink_status status, const char *message);
+
 /* ---------------------------------------------------------------- training */
 
 /* Which algorithms a run takes where the options name none. Measured choices are kept in the cache folder ($INKLING_CACHE_DIR, else
@@ -387,6 +410,11 @@ struct ink_train_options {
     const double *shares;   /* [device_count], above 0: how a batch is divided, in proportion. NULL: by the speed of the devices, measured before
                                and while training runs. The same shares on the same devices give the same bits; measured ones differ
                                from run to run, and with them rounding does. Checkpoints keep them */
+    ink_group *group;       /* processes that train together, all with the same model, data and options, each on one device of its own: batch is
+                               divided evenly among them, so each needs memory for its part alone, and gradients are summed while the
+                               backward pass goes on. Losses are those of one process but for rounding, and the same number of processes
+                               with the same MPI library gives the same bits. Progress and results are the same in all; checkpoints
+                               are written by the first. Nothing is measured for tuning. NULL: this process alone */
     int micro_batch;        /* samples that are worked on at once, at most batch: the gradients of so many after so many are summed, and
                                the weights then changed once for the whole batch. Memory is needed for micro_batch samples only, and the
                                result is that of the whole batch but for rounding, except in batch norm, whose statistics are of

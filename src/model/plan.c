@@ -1,28 +1,8 @@
 /* Making a plan and running it; see plan.h. */
-#include "model/plan.h"
+#include "model/plan_data.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "model/bind.h"
-
-struct ink_plan {
-    struct ink_device *device;
-    struct ink_launches lists[INK_SECTIONS];
-    struct ink_bound bound[INK_SECTIONS];
-    struct ink_lowered lowered[INK_SECTIONS];
-    bool has[INK_SECTIONS];       /* sections; the lists of others are empty */
-    int batch;
-    int nodes;
-    size_t *parameter_offsets, *state_offsets; /* of each node's blocks, bytes */
-    size_t *trained_counts, *state_counts;     /* floats in them */
-    size_t parameter_floats, state_floats;
-    size_t arena_bytes;
-    cl_mem arena;
-    cl_mem storage[INK_ACCUMULATED + 1]; /* the plan's own, by enum ink_storage up to INK_ACCUMULATED */
-    cl_program program;
-    cl_int scalars[INK_SCALARS];
-};
 
 /* Blocks start at multiples of align, so that they can be sub-buffers, and of 16 floats. */
 static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model, size_t align)
@@ -213,7 +193,7 @@ void ink_plan_set_float(struct ink_plan *plan, enum ink_scalar scalar, cl_float 
     memcpy(&plan->scalars[scalar], &value, sizeof value);
 }
 
-static void set_part(struct ink_plan *plan, const struct ink_part *part)
+void ink_plan_set_part(struct ink_plan *plan, const struct ink_part *part)
 {
     plan->scalars[INK_START] = part->start;
     plan->scalars[INK_BATCH] = part->n;
@@ -223,7 +203,7 @@ static void set_part(struct ink_plan *plan, const struct ink_part *part)
 
 ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done)
 {
-    set_part(plan, &(struct ink_part){.start = start, .n = n, .whole = n});
+    ink_plan_set_part(plan, &(struct ink_part){.start = start, .n = n, .whole = n});
     if (section != INK_SECTION_EVALUATE)
         plan->bound[INK_SECTION_EVALUATE].constants_done = false;
     INK_TRY(ink_bound_run(&plan->bound[section], plan->device->queue, n, plan->scalars, done));
@@ -232,34 +212,9 @@ ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int sta
     return ink_cl_check(plan->device, clEnqueueMarkerWithWaitList(plan->device->queue, 0, NULL, done), "clEnqueueMarkerWithWaitList", "a section");
 }
 
-/* Puts the gradients aside, to be added to those of the next part. */
-static ink_status put_aside(struct ink_plan *plan)
-{
-    cl_mem from = plan->storage[INK_GRADIENTS], to = plan->storage[INK_ACCUMULATED];
-    if (!plan->parameter_floats)
-        return INK_OK;
-    return ink_cl_check(plan->device, clEnqueueCopyBuffer(plan->device->queue, from, to, 0, 0, plan->parameter_floats * sizeof(float), 0, NULL, NULL),
-                        "clEnqueueCopyBuffer", "accumulating gradients");
-}
-
-ink_status ink_plan_run_part(struct ink_plan *plan, const struct ink_part *part, bool add)
-{
-    plan->bound[INK_SECTION_EVALUATE].constants_done = false; /* batch norm's statistics */
-    for (int done = 0, n; done < part->n; done += n) {
-        n = part->n - done < plan->batch ? part->n - done : plan->batch;
-        if (add || done)
-            INK_TRY(put_aside(plan));
-        set_part(plan, &(struct ink_part){part->start + done, n, part->first + done, part->whole});
-        INK_TRY(ink_bound_run(&plan->bound[INK_SECTION_GRADIENTS], plan->device->queue, n, plan->scalars, NULL));
-        if (add || done)
-            INK_TRY(ink_bound_run(&plan->bound[INK_SECTION_ACCUMULATE], plan->device->queue, n, plan->scalars, NULL));
-    }
-    return INK_OK;
-}
-
 ink_status ink_plan_time(struct ink_plan *plan, enum ink_section section, int start, int n, cl_command_queue queue, double *seconds)
 {
-    set_part(plan, &(struct ink_part){.start = start, .n = n, .whole = n});
+    ink_plan_set_part(plan, &(struct ink_part){.start = start, .n = n, .whole = n});
     return ink_bound_time(&plan->bound[section], queue, n, plan->scalars, seconds);
 }
 
@@ -330,30 +285,6 @@ ink_status ink_plan_put(struct ink_plan *plan, enum ink_storage storage, const f
 }
 
 ink_status ink_plan_gradients(struct ink_plan *plan, float *trained) { return ink_plan_get(plan, INK_GRADIENTS, trained); }
-
-size_t ink_plan_gradient_floats(const struct ink_plan *plan) { return plan->parameter_floats; }
-
-ink_status ink_plan_map_gradients(struct ink_plan *plan, const float **gradients)
-{
-    cl_int code = CL_SUCCESS;
-    if (plan->parameter_floats)
-        *gradients = clEnqueueMapBuffer(plan->device->queue, plan->storage[INK_GRADIENTS], CL_FALSE, CL_MAP_READ, 0,
-                                        plan->parameter_floats * sizeof(float), 0, NULL, NULL, &code);
-    return ink_cl_check(plan->device, code, "clEnqueueMapBuffer", "gradients");
-}
-
-ink_status ink_plan_unmap_gradients(struct ink_plan *plan, const float *gradients)
-{
-    if (!plan->parameter_floats)
-        return INK_OK;
-    return ink_cl_check(plan->device, clEnqueueUnmapMemObject(plan->device->queue, plan->storage[INK_GRADIENTS], (void *)gradients, 0, NULL, NULL),
-                        "clEnqueueUnmapMemObject", "gradients");
-}
-
-ink_status ink_plan_write_gradients(struct ink_plan *plan, const float *gradients)
-{
-    return ink_buffer_write_begin(plan->device, plan->storage[INK_GRADIENTS], 0, gradients, plan->parameter_floats * sizeof(float));
-}
 
 const struct ink_launches *ink_plan_launches(const struct ink_plan *plan, enum ink_section section) { return &plan->lists[section]; }
 

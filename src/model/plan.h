@@ -85,6 +85,22 @@ ink_status ink_plan_map_gradients(struct ink_plan *plan, const float **gradients
 ink_status ink_plan_unmap_gradients(struct ink_plan *plan, const float *gradients);
 ink_status ink_plan_write_gradients(struct ink_plan *plan, const float *gradients);
 
+/* A stretch of the gradients, and the launches of INK_SECTION_GRADIENTS behind which it is complete. */
+struct ink_bucket {
+    size_t first, count; /* floats */
+    int launches;
+};
+
+/* Divides the gradients into at most so many buckets (INK_MOST_BUCKETS) of at least so many bytes, but for the last, in the order in which
+ * they are complete: the last layers' come first. Gives how many there are. */
+enum { INK_MOST_BUCKETS = 8 };
+int ink_plan_buckets(const struct ink_plan *plan, size_t least_bytes, struct ink_bucket buckets[INK_MOST_BUCKETS]);
+
+/* ink_plan_run_part() without add, which begins to copy each bucket to its place in gradients as soon as it is complete; each has an
+ * event, which the caller releases, after a failure too those that are not NULL. A part of several pieces has all of them at its end. */
+ink_status ink_plan_run_buckets(struct ink_plan *plan, const struct ink_part *part, const struct ink_bucket *buckets, int count, float *gradients,
+                                cl_event *events);
+
 /* For tests and tools. */
 const struct ink_launches *ink_plan_launches(const struct ink_plan *plan, enum ink_section section);
 const struct ink_lowered *ink_plan_lowered(const struct ink_plan *plan, enum ink_section section);

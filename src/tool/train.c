@@ -13,6 +13,7 @@
 #include "divide.h"
 #include "options.h"
 #include "output.h"
+#include "processes.h"
 #include "resume.h"
 #include "text.h"
 
@@ -208,15 +209,19 @@ static struct ink_train_options options_of(const struct settings *settings, stru
     };
 }
 
+/* True in the process that saves. */
+static bool is_first(const ink_group *group) { return !group || ink_group_get_info(group).rank == 0; }
+
 /* Trains what has been made ready and saves it; returns the exit status. */
-static int train(const struct settings *settings, ink_model *model, const struct division *division, const ink_dataset *data,
-                 const ink_dataset *test)
+static int train(const struct settings *settings, ink_model *model, const struct division *division, ink_group *group,
+                 const ink_dataset *data, const ink_dataset *test)
 {
     struct watch watch = {0};
     struct ink_train_options options = options_of(settings, &watch);
     char folder[DATA_PATH_SIZE];
     options.devices = division->devices;
     options.device_count = division->count;
+    options.group = group;
     options.shares = division->share_count ? division->shares : NULL;
     if (!set_checkpoints(settings, folder, &options))
         return EXIT_USAGE;
@@ -238,11 +243,11 @@ static int train(const struct settings *settings, ink_model *model, const struct
         text_accuracy(&metrics, line, sizeof line);
         printf("%s%s%s\n", colour(COLOUR_BOLD), line, colour(COLOUR_OFF));
     }
-    int status = save(model, settings);
+    int status = is_first(group) ? save(model, settings) : EXIT_OK;
     return status == EXIT_OK && stopped ? 128 + stop_signal : status;
 }
 
-static int run(const struct settings *given)
+static int run_with(const struct settings *given, ink_group *group)
 {
     struct settings merged = *given;
     const struct settings *settings = &merged;
@@ -261,7 +266,7 @@ static int run(const struct settings *given)
     }
     /* A reader of the lines that goes away (train | head) must not cost the model; main() reports the lost output. */
     signal(SIGPIPE, SIG_IGN);
-    if (!output_is_possible(settings->out, settings->force, "a model", is_model))
+    if (is_first(group) && !output_is_possible(settings->out, settings->force, "a model", is_model))
         goto done;
     if (settings->model && !parse_model(settings->model, &model))
         goto done;
@@ -274,20 +279,28 @@ static int run(const struct settings *given)
     }
     print_data(path, data, test);
     fflush(stdout);
-    if (!open_division(settings, &division))
+    if (!(group ? open_own_device(settings, group, &division) : open_division(settings, &division)))
         goto done;
     print_division(&division);
+    if (group)
+        printf("processes  %d, each with a device of its own and its part of every batch\n", ink_group_get_info(group).size);
     print_plan(settings, model);
     if (settings->resume)
         printf("resume  %s: epoch %d, after step %s\n", settings->resume, info.epoch, text_count(info.step).s);
     fflush(stdout);
-    status = train(settings, model, &division, data, test);
+    status = train(settings, model, &division, group, data, test);
 done:
     close_division(&division);
     ink_model_destroy(&model);
     ink_dataset_destroy(&test);
     ink_dataset_destroy(&data);
     return status;
+}
+
+static int run(const struct settings *settings)
+{
+    ink_group *group = NULL;
+    return join_others(&group) ? leave_others(&group, run_with(settings, group)) : EXIT_FAILED;
 }
 
 static const struct option options[] = {

@@ -330,6 +330,8 @@ void ink_run_describe(struct ink_run *run, const ink_device *device, const ink_d
     int used = snprintf(run->maker, sizeof run->maker, "%s, driver %s, Inkling %s", info->name, info->driver, ink_version());
     for (size_t i = 1; i < o->device_count && used < (int)sizeof run->maker; i++)
         used += snprintf(run->maker + used, sizeof run->maker - (size_t)used, ", %s", o->devices[i]->info.name);
+    if (o->group && used < (int)sizeof run->maker)
+        snprintf(run->maker + used, sizeof run->maker - (size_t)used, ", %d processes", ink_group_get_info(o->group).size);
     if (o->shares)
         ink_shares_text(o->shares, (int)o->device_count, run->shares);
     describe_data(train, &run->train_count, run->train);

@@ -107,6 +107,8 @@ static ink_status check_devices(const struct ink_train_options *o)
     if (o->device_count > INK_MOST_DEVICES || (o->device_count && !o->devices))
         return ink_fail(INK_ERROR_ARGUMENT, "device_count is %zu, and devices %s; at most %d can be trained on", o->device_count,
                         o->devices ? "is given" : "is NULL", INK_MOST_DEVICES);
+    if (o->group && o->device_count > 1)
+        return ink_fail(INK_ERROR_ARGUMENT, "device_count is %zu; each of a group of processes trains on one device", o->device_count);
     for (size_t i = 0; i < o->device_count && o->shares; i++)
         if (!(o->shares[i] > 0 && o->shares[i] < 1e9))
             return ink_fail(INK_ERROR_ARGUMENT, "the share of device %zu is %g; it must be above 0 and below 1e9", i + 1, o->shares[i]);

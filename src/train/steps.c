@@ -51,6 +51,8 @@ ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
     int n = left < batch ? (int)left : (int)batch;
     if (t->team)
         return ink_trainer_team_step(t, (int)start, n);
+    if (o->group)
+        return ink_trainer_group_step(t, (int)start, n);
     cl_event *done = &t->in_flight[t->enqueued % INK_MOST_IN_FLIGHT];
     if (t->parts) {
         INK_TRY(ink_plan_run_part(t->plan, &(struct ink_part){(int)start, n, 0, n}, false));
@@ -123,6 +125,8 @@ ink_status ink_trainer_check(struct ink_trainer *t)
 ink_status ink_trainer_tally(struct ink_trainer *t)
 {
     size_t batch = (size_t)t->options->batch, end = t->finished * batch;
+    if (t->options->group) /* the steps have summed the losses of all processes */
+        return t->peers.diverged ? diverge(t, t->peers.diverged) : INK_OK;
     if (end > t->feed.count)
         end = t->feed.count;
     if (!t->team) /* else they have been read */
@@ -151,6 +155,8 @@ static ink_status write_choices(const struct ink_trainer *t, char **text)
 ink_status ink_trainer_save(struct ink_trainer *t)
 {
     const char *folder = t->options->checkpoints;
+    if (t->options->group && ink_group_get_info(t->options->group).rank)
+        return INK_OK;
     char path[INK_CHECKPOINT_PATH], *choices;
     INK_TRY(ink_checkpoint_path(folder, t->step, path));
     INK_TRY(write_choices(t, &choices));

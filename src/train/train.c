@@ -28,15 +28,15 @@ static void show(struct ink_trainer *t)
     if (!t->progress.epoch_end)
         t->progress.seconds = t->shown - t->began;
     if (t->options->progress && !t->options->progress(&t->progress, t->options->user))
-        t->stopped = true;
+        *(t->options->group ? &t->peers.stop_asked : &t->stopped) = true;
 }
 
 /* True if the step just enqueued is to be followed by a checkpoint. */
 static bool is_due(const struct ink_trainer *t)
 {
     const struct ink_train_options *o = t->options;
-    return o->checkpoints && ((o->checkpoint_steps && t->step % (uint64_t)o->checkpoint_steps == 0) ||
-                              (o->checkpoint_minutes > 0 && ink_clock() - t->saved_at >= 60 * o->checkpoint_minutes));
+    bool minutes = o->group ? t->peers.due : o->checkpoint_minutes > 0 && ink_clock() - t->saved_at >= 60 * o->checkpoint_minutes;
+    return o->checkpoints && ((o->checkpoint_steps && t->step % (uint64_t)o->checkpoint_steps == 0) || minutes);
 }
 
 /* Waits for all steps, looks whether what they left is well, and keeps it. */
@@ -56,6 +56,8 @@ static ink_status run_steps(struct ink_trainer *t)
         size_t done_before = t->finished;
         INK_TRY(ink_trainer_enqueue(t, t->enqueued));
         INK_TRY(ink_trainer_settle(t, t->window));
+        if (t->options->group) /* whose processes look at the same moment */
+            INK_TRY(ink_trainer_tally(t));
         if (t->finished > done_before && t->finished > first + 1) {
             double seconds = (ink_clock() - t->began) / (double)(t->finished - first);
             size_t window = seconds > 0 ? (size_t)(window_seconds / seconds) : INK_MOST_IN_FLIGHT;
@@ -95,6 +97,17 @@ static void begin_epoch(struct ink_trainer *t, int epoch)
                                         .has_test = t->test != NULL, .best_epoch = t->monitored.best_epoch};
 }
 
+static ink_status evaluate(struct ink_trainer *t, struct ink_metrics *metrics)
+{
+    if (t->options->group)
+        return ink_trainer_group_evaluate(t, metrics);
+    if (!t->team)
+        return ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->part, metrics);
+    INK_TRY(ink_team_evaluate(t->team, metrics));
+    t->plan = ink_team_leader(t->team)->plan;
+    return INK_OK;
+}
+
 static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics *metrics)
 {
     bool resumed = t->resumed.file && epoch == t->good.epoch && t->step == t->good.step;
@@ -120,8 +133,7 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
     if (t->stopped)
         return ink_plan_download(t->plan, t->model);
     if (t->test) {
-        INK_TRY(t->team ? ink_team_evaluate(t->team, metrics) : ink_feed_evaluate(&t->test_feed, t->plan, t->test, t->part, metrics));
-        t->plan = t->team ? ink_team_leader(t->team)->plan : t->plan;
+        INK_TRY(evaluate(t, metrics));
         t->progress.test_loss = metrics->loss;
         t->progress.test_accuracy = metrics->accuracy;
     }
@@ -129,6 +141,8 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
     monitor(t, metrics);
     t->progress.epoch_end = true;
     show(t);
+    if (t->options->group)
+        ink_trainer_agree_to_stop(t);
     if (t->stopped && t->options->checkpoints && epoch < t->options->epochs) {
         begin_epoch(t, epoch + 1);
         INK_TRY(ink_trainer_keep(t));
@@ -141,7 +155,7 @@ static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *d
 {
     struct ink_plan_options how = {.batch = t->part, .classes = t->train->classes, .training = true, .parts = t->parts,
                                    .algorithms = t->options->algorithms, .train = t->options,
-                                   .choose = ink_recall_choose, .choose_user = &t->recall, .align = ink_devices_align(t->options)};
+                                   .choose = ink_recall_choose, .choose_user = &t->recall, .align = t->options->group ? t->peers.align : ink_devices_align(t->options)};
     if (t->test && t->test->classes > how.classes)
         how.classes = t->test->classes;
     if (!t->resumed.file)
@@ -238,7 +252,7 @@ static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *devi
 {
     double seconds = 0;
     bool changed = false;
-    if (t->resumed.file || t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->part, t->recall.choices))
+    if (t->resumed.file || t->options->group || t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->part, t->recall.choices))
         return INK_OK;
     if (t->options->tune == INK_TUNE_SHORT) {
         INK_TRY(expect(t, model, &seconds));
@@ -258,43 +272,87 @@ static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *devi
     return prepare(t, model, device);
 }
 
+/* Has the processes of a group go on together, or fail together. */
+static ink_status agree(const struct ink_trainer *t, ink_status status)
+{
+    return t->options->group ? ink_group_agree(t->options->group, status) : status;
+}
+
+/* Looks at what was asked for, and counts steps; *device: the first one. */
+static ink_status check(struct ink_trainer *t, const struct ink_train_options *given, struct ink_train_options *options, ink_device **device)
+{
+    INK_TRY(ink_train_defaults(given, options));
+    *device = options->device_count ? options->devices[0] : *device;
+    if (!*device)
+        return ink_fail(INK_ERROR_ARGUMENT, "there is no device to train on: device is NULL, and the options name none");
+    INK_TRY(ink_feed_check(t->model, t->train->shape));
+    if (t->test)
+        INK_TRY(ink_feed_check(t->model, t->test->shape));
+    if ((size_t)options->batch > t->train->count)
+        options->batch = (int)t->train->count;
+    int processes = options->group ? ink_group_get_info(options->group).size : 1;
+    t->part = (options->batch + processes - 1) / processes;
+    if (options->micro_batch && options->micro_batch < t->part)
+        t->part = options->micro_batch;
+    t->parts = t->part < options->batch || options->device_count > 1 || options->group;
+    t->steps = (uint64_t)options->epochs * ((t->train->count + (size_t)options->batch - 1) / (size_t)options->batch);
+    return ink_train_check_warmup(options, t->steps);
+}
+
+/* All that comes before the first step. */
+static ink_status make_ready(struct ink_trainer *t, const struct ink_train_options *given, struct ink_train_options *options, ink_device *device,
+                             struct ink_choices *choices)
+{
+    ink_status status = check(t, given, options, &device);
+    if (!status)
+        status = open_checkpoints(t, given, device);
+    if (!status && options->initialise)
+        status = ink_model_initialise(t->model, options->seed);
+    if (!status && options->tune)
+        status = ink_tune_open(device, choices);
+    t->recall.choices = options->tune ? choices : NULL;
+    INK_TRY(agree(t, status));
+    if (options->group)
+        status = ink_trainer_meet(t, device);
+    if (!status)
+        status = prepare(t, t->model, device);
+    if (!status)
+        status = tune(t, t->model, device);
+    if (!status && options->tune && !t->resumed.file)
+        ink_tune_tell(t->model, device, t->part, choices);
+    if (!status)
+        status = make_room(t);
+    if (!status && options->group)
+        status = ink_trainer_join(t);
+    return agree(t, status);
+}
+
+/* A failure of one process in the midst of training is left to be told by ink_group_fail(). */
+static ink_status end_together(struct ink_trainer *t, ink_status status)
+{
+    if (status == INK_ERROR_DIVERGED)
+        status = agree(t, status);
+    if (!status)
+        ink_group_end(t->options->group);
+    return status;
+}
+
 ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
                      const struct ink_train_options *given, bool *stopped, struct ink_metrics *metrics)
 {
-    struct ink_train_options options;
+    struct ink_train_options options = given ? *given : (struct ink_train_options){0};
     struct ink_metrics last = {0};
-    INK_TRY(ink_train_defaults(given, &options));
-    INK_TRY(ink_feed_check(model, train->shape));
-    if (test)
-        INK_TRY(ink_feed_check(model, test->shape));
-    if ((size_t)options.batch > train->count)
-        options.batch = (int)train->count;
-    device = options.device_count ? options.devices[0] : device;
-    if (!device)
-        return ink_fail(INK_ERROR_ARGUMENT, "there is no device to train on: device is NULL, and the options name none");
     struct ink_choices choices = {0};
     struct ink_trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
-    t.part = options.micro_batch && options.micro_batch < options.batch ? options.micro_batch : options.batch;
-    t.parts = t.part < options.batch || options.device_count > 1;
-    t.steps = (uint64_t)options.epochs * ((train->count + (size_t)options.batch - 1) / (size_t)options.batch);
-    INK_TRY(ink_train_check_warmup(&options, t.steps));
-    ink_status status = open_checkpoints(&t, given, device);
-    if (!status && options.initialise)
-        status = ink_model_initialise(model, options.seed);
-    if (!status && options.tune)
-        status = ink_tune_open(device, &choices);
-    t.recall.choices = options.tune ? &choices : NULL;
-    if (!status)
-        status = prepare(&t, model, device);
-    if (!status)
-        status = tune(&t, model, device);
-    if (!status && options.tune && !t.resumed.file)
-        ink_tune_tell(model, device, t.part, &choices);
-    if (!status)
-        status = make_room(&t);
+    ink_status status = make_ready(&t, given, &options, device, &choices);
+    if (!status && options.group)
+        ink_group_begin(options.group);
     for (int epoch = t.good.epoch; epoch <= options.epochs && !status && !t.stopped && !t.progress.early; epoch++)
         status = run_epoch(&t, epoch, &last);
+    if (options.group && t.good.epoch)
+        status = end_together(&t, status);
     close_plan(&t);
+    ink_trainer_part(&t);
     ink_snapshot_destroy(&t.good);
     free(t.values);
     ink_recall_clear(&t.recall);

@@ -4,10 +4,22 @@
 #define INK_TRAIN_TRAINER_H
 
 #include "train/checkpoint.h"
+#include "train/group.h"
 #include "train/recall.h"
 #include "train/team.h"
 
 enum { INK_MOST_IN_FLIGHT = 64 }; /* steps */
+
+/* What a process of a group has of its own, and knows of the others. */
+struct ink_peers {
+    size_t align;                       /* at which all have blocks of parameters at the same places */
+    bool differ;                        /* devices are of several kinds, and round differently */
+    struct ink_bucket buckets[INK_MOST_BUCKETS];
+    int bucket_count;
+    float *gradients, *state, *weights; /* for sums; the latter where devices differ */
+    bool stop_asked, due;               /* by this process, for its next step; a checkpoint, by the first one */
+    size_t diverged;                    /* step of the epoch whose loss is no finite number; 0: none */
+};
 
 struct ink_trainer {
     const struct ink_train_options *options;
@@ -17,6 +29,7 @@ struct ink_trainer {
     bool parts;                         /* a step is done in pieces: several parts, or several devices */
     struct ink_team *team;              /* several devices; plan is then the leader's, and feeds are the first one's, of which only what is
                                            in host memory may be used. NULL: one device */
+    struct ink_peers peers;             /* where options->group is not NULL */
     struct ink_recall recall;           /* the algorithms taken; its choices are NULL where guesses are */
     struct ink_run run;                 /* for checkpoints; where they are neither written nor read it is empty */
     struct ink_checkpoint resumed;      /* file is NULL: training begins anew */
@@ -64,6 +77,15 @@ ink_status ink_trainer_gather(struct ink_trainer *t, ink_model *model, const str
 ink_status ink_trainer_share(struct ink_trainer *t);
 ink_status ink_trainer_team_step(struct ink_trainer *t, int start, int n);
 void ink_trainer_dismiss(struct ink_trainer *t);
+
+/* One of a group of processes: finds out what the others are, and takes up and gives up what steps need; does its part of a step, or of
+ * an evaluation; and hears whether one was asked to stop. */
+ink_status ink_trainer_meet(struct ink_trainer *t, const ink_device *device);
+ink_status ink_trainer_join(struct ink_trainer *t);
+void ink_trainer_part(struct ink_trainer *t);
+ink_status ink_trainer_group_step(struct ink_trainer *t, int start, int n);
+ink_status ink_trainer_group_evaluate(struct ink_trainer *t, struct ink_metrics *metrics);
+void ink_trainer_agree_to_stop(struct ink_trainer *t);
 
 /* The alignment at which blocks of parameters lie at the same places on all devices. */
 size_t ink_devices_align(const struct ink_train_options *options);
