@@ -2,7 +2,7 @@
  *   log_sum = log(sum exp(z[c] - max)),  p[c] = exp(z[c] - max - log_sum)
  *   target[c] = (1 - SMOOTHING) * (c == l) + SMOOTHING / CLASSES
  *   loss = sum target[c] * (log_sum - (z[c] - max))
- *   dlogits[c] = (p[c] - target[c]) / n        (the gradient of the mean loss over the n samples)
+ *   dlogits[c] = (p[c] - target[c]) / whole    (the gradient of the mean loss over a batch of which the n samples are all or a part)
  * With weights of classes (WEIGHTED, CLASS_WEIGHTS), as PyTorch has it, target[c] is multiplied by that of c, and
  *   dlogits[c] = (p[c] * sum target - target[c]) / weight    (of the sum of losses over what the labels of the batch weigh together)
  * The prediction is the first class with the largest logit. An item is a sample.
@@ -22,10 +22,13 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
                    out_t probabilities,
 #endif
                    int start, int n
+#if GRADIENT
+                   , int whole
+#endif
 #ifdef WEIGHTED
                    , float weight
 #endif
-                   )
+)
 {
     FOR_ITEMS(s, n) {
         __global const float *z = logits + s * CLASSES;
@@ -63,7 +66,7 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
 #if GRADIENT && defined(WEIGHTED)
             dlogits[s * CLASSES + c] = SETTLE(DIV(p * targets - WEIGHTED_TARGET(c), weight));
 #elif GRADIENT
-            dlogits[s * CLASSES + c] = SETTLE(DIV(p - TARGET(c), (float)n));
+            dlogits[s * CLASSES + c] = SETTLE(DIV(p - TARGET(c), (float)whole));
 #endif
 #if PROBABILITIES
             probabilities[(long)(start + s) * CLASSES + c] = p;

@@ -1,4 +1,4 @@
-/* One optimizer step over the flat buffer of all parameters. An item is a vector. WEIGHT_DECAY as in PyTorch's
+/* One optimizer step over the flat buffer of all parameters, and the sum of gradients of which it takes one. An item is a vector. WEIGHT_DECAY as in PyTorch's
  * definitions: added to the gradient, or, DECOUPLED (AdamW, Loshchilov and Hutter 2019), taken off the parameter first.
  *   CLIP     1: the gradients are first scaled down to a norm of MAX_NORM, as PyTorch's clip_grad_norm_ does it; parts
  *            holds the sums of their squares, made by squares
@@ -33,6 +33,15 @@ static __attribute__((always_inline)) float NAME(clip_scale)(in_t parts)
 #endif
 #define GRADIENT(i, p) DECAY(CLIPPED(LOAD(gradients + (i))), p)
 #define DECAY(g, p) (DECOUPLED || WEIGHT_DECAY == 0.0f ? (g) : fma(SPLAT(WEIGHT_DECAY), p, g))
+
+#ifdef KERNEL_accumulate
+/* gradients += accumulated. */
+ITEMS_KERNEL(accumulate)(out_t gradients, in_t accumulated, int vectors)
+{
+    FOR_ITEMS(i, vectors)
+        STORE(LOAD(accumulated + i * VW) + LOAD(gradients + i * VW), gradients + i * VW);
+}
+#endif
 
 #ifdef KERNEL_squares
 /* parts[p] = the sum of the squares in the p-th of PARTS pieces of the gradients, counted in vectors of 16 whatever VW is. A

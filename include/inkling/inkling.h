@@ -105,6 +105,13 @@ INK_API void ink_device_destroy(ink_device **device);
 
 INK_API const struct ink_device_info *ink_device_get_info(const ink_device *device);
 
+/* Opens several devices, each with a context of its own: selectors as for ink_device_open() with a comma between two, "all" for
+ * every usable one. SELECTOR/N divides what is selected into N parts with as many compute units each as can be, as "cpu/2" or
+ * "all/2"; INK_ERROR_UNSUPPORTED where the driver cannot. An array of *count devices, in the order of the list, to be given back
+ * with ink_devices_close(), which takes NULL. */
+INK_API ink_status ink_devices_open(const char *selectors, ink_device ***devices, size_t *count);
+INK_API void ink_devices_close(ink_device ***devices, size_t *count);
+
 /* --------------------------------------------------------------- data sets */
 
 /* Height, width and channels of one sample. */
@@ -276,6 +283,29 @@ INK_API ink_status ink_model_initialise(ink_model *model, uint64_t seed);
 INK_API ink_status ink_model_save(ink_model *model, const char *path, bool force);
 INK_API ink_status ink_model_load(const char *path, ink_model **model);
 
+/* -------------------------------------------------------------- processes */
+
+/* Processes that were started together, by mpirun, to train one model together. Needs a build with MPI. */
+typedef struct ink_group ink_group;
+
+/* Makes this process one of those that it was started with; before anything that takes long, as the others wait for it. It can be
+ * done once in a process. INK_ERROR_UNSUPPORTED in a build without MPI. */
+INK_API ink_status ink_group_join(ink_group **group);
+
+/* Waits for the others to leave too. NULL is allowed. */
+INK_API void ink_group_leave(ink_group **group);
+
+struct ink_group_info {
+    int rank, size;             /* 0 <= rank < size; 0 is the one to speak and to save */
+    int local_rank, local_size; /* among those on the same machine */
+};
+INK_API struct ink_group_info ink_group_get_info(const ink_group *group);
+
+/* For a process that cannot go on, instead of or after ink_train(): the others' call of ink_train() fails with its message, which is what
+ * ink_last_error() tells in all of them then, or, in the midst of training, all processes end at once, after it is printed on
+ * standard error. Returns a failure that all know of already as it is. */
+INK_API ink_status ink_group_fail(ink_group *group, ink_status status, const char *message);
+
 /* ---------------------------------------------------------------- training */
 
 /* Which algorithms a run takes where the options name none. Measured choices are kept in the cache folder ($INKLING_CACHE_DIR, else
@@ -420,6 +450,24 @@ struct ink_train_options {
                                host memory batch by batch, beside the computing and to the same bits */
     /* distortion of training images */
     struct ink_augmentation augmentation;
+    /* how a step is divided */
+    ink_device *const *devices; /* [device_count], at most 64: to train on together, each on a share of every batch; NULL: the device of the call,
+                               which else does nothing and may be NULL. All have weights and data of their own. The first leads: its weights
+                               are those of the model and of checkpoints. A device that fails is left out, and told in the log; the others do
+                               its part, and training goes on */
+    size_t device_count;
+    const double *shares;   /* [device_count], above 0: how a batch is divided, in proportion. NULL: by the speed of the devices, measured before
+                               and while training runs. The same shares on the same devices give the same bits; measured ones differ
+                               from run to run, and with them rounding does. Checkpoints keep them */
+    ink_group *group;       /* processes that train together, all with the same model, data and options, each on one device of its own: batch is
+                               divided evenly among them, so each needs memory for its part alone, and gradients are summed while the
+                               backward pass goes on. Losses are those of one process but for rounding, and the same number of processes
+                               with the same MPI library gives the same bits. Progress and results are the same in all; checkpoints
+                               are written by the first. Nothing is measured for tuning. NULL: this process alone */
+    int micro_batch;        /* samples that are worked on at once, at most batch: the gradients of so many after so many are summed, and
+                               the weights then changed once for the whole batch. Memory is needed for micro_batch samples only, and the
+                               result is that of the whole batch but for rounding, except in batch norm, whose statistics are of
+                               micro_batch samples each; running ones take in each of them. 0: the whole batch */
 };
 
 /* What training takes of a device's memory, in bytes; OpenCL tells what there is, not what others have taken of it. */
@@ -467,8 +515,9 @@ INK_API ink_status ink_dataset_augment(const ink_dataset *dataset, ink_device *d
 
 /* What a checkpoint is of. */
 struct ink_checkpoint_info {
-    struct ink_train_options options; /* as they were given, but for strings, tune, callbacks and those of checkpoints */
+    struct ink_train_options options; /* as they were given, but for devices, shares, strings, tune, callbacks and those of checkpoints */
     char algorithms[256];       /* "" where the options gave none */
+    char shares[1664];          /* of the devices, with commas; "" where the options gave none */
     int epoch;                  /* that training is in, from 1 */
     size_t step;                /* steps done in it */
     size_t train_count, test_count; /* samples of the data sets; test_count 0: there was no test set */

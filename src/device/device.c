@@ -18,23 +18,16 @@ static int registers_of(const struct ink_device *device)
     return device->info.type == INK_DEVICE_GPU && vendor == INTEL ? 114 : 160;
 }
 
-ink_status ink_device_open(const char *selector, ink_device **out)
+ink_status ink_listed_open(const struct ink_listed *listed, ink_device **out)
 {
-    struct ink_listed *listed;
-    size_t count, chosen;
-    INK_TRY(ink_devices_enumerate(&listed, &count));
-    ink_status status = ink_devices_select(listed, count, selector, &chosen);
-    struct ink_device *device = NULL;
-    if (status)
-        goto fail;
-    device = calloc(1, sizeof *device);
-    if (!device) {
-        status = ink_fail_memory(sizeof *device);
-        goto fail;
-    }
-    device->info = listed[chosen].info;
-    device->platform = listed[chosen].platform;
-    device->id = listed[chosen].id;
+    struct ink_device *device = calloc(1, sizeof *device);
+    ink_status status;
+    if (!device)
+        return ink_fail_memory(sizeof *device);
+    device->info = listed->info;
+    device->platform = listed->platform;
+    device->id = listed->id;
+    device->part = listed->part;
     device->style = device->info.type == INK_DEVICE_CPU ? INK_STYLE_CPU : INK_STYLE_GPU;
 
     cl_uint width = 0, align_bits = 0;
@@ -52,12 +45,25 @@ ink_status ink_device_open(const char *selector, ink_device **out)
     device->queue = clCreateCommandQueue(device->context, device->id, 0, &code);
     if ((status = ink_cl_check(device, code, "clCreateCommandQueue", "opening the device")))
         goto fail;
-    free(listed);
+    if (device->part)
+        clRetainDevice(device->id);
     *out = device;
     return INK_OK;
 fail:
-    free(listed);
+    device->part = false;
     ink_device_destroy(&device);
+    return status;
+}
+
+ink_status ink_device_open(const char *selector, ink_device **device)
+{
+    struct ink_listed *listed;
+    size_t count, chosen;
+    INK_TRY(ink_devices_enumerate(&listed, &count));
+    ink_status status = ink_devices_select(listed, count, selector, &chosen);
+    if (!status)
+        status = ink_listed_open(&listed[chosen], device);
+    free(listed);
     return status;
 }
 
@@ -69,6 +75,8 @@ void ink_device_destroy(ink_device **device)
         clReleaseCommandQueue((*device)->queue);
     if ((*device)->context)
         clReleaseContext((*device)->context);
+    if ((*device)->part)
+        clReleaseDevice((*device)->id);
     free(*device);
     *device = NULL;
 }
@@ -109,6 +117,14 @@ ink_status ink_buffer_read(struct ink_device *device, cl_mem buffer, size_t offs
     if (!bytes)
         return INK_OK;
     return ink_cl_check(device, clEnqueueReadBuffer(device->queue, buffer, CL_TRUE, offset, bytes, data, 0, NULL, NULL),
+                        "clEnqueueReadBuffer", "copying from the device");
+}
+
+ink_status ink_buffer_read_begin(struct ink_device *device, cl_mem buffer, size_t offset, void *data, size_t bytes)
+{
+    if (!bytes)
+        return INK_OK;
+    return ink_cl_check(device, clEnqueueReadBuffer(device->queue, buffer, CL_FALSE, offset, bytes, data, 0, NULL, NULL),
                         "clEnqueueReadBuffer", "copying from the device");
 }
 

@@ -22,6 +22,7 @@ struct ink_device {
     enum ink_style style;     /* never AUTO */
     int vector_width;         /* floats in a vector: 4, 8 or 16 */
     size_t align;             /* bytes a sub-buffer's origin must be a multiple of; at least 64 */
+    bool part;                /* a sub-device, some of the compute units of another */
     int registers;            /* GPU style: floats that a work-item may count on to hold in registers */
 };
 
@@ -43,6 +44,9 @@ ink_status ink_buffer_read(struct ink_device *device, cl_mem buffer, size_t offs
 
 /* Begins to copy to the device; the data must stay as it is until a blocking transfer or clFinish() that comes later. */
 ink_status ink_buffer_write_begin(struct ink_device *device, cl_mem buffer, size_t offset, const void *data, size_t bytes);
+
+/* Begins to copy from the device; the data is there after a blocking transfer or clFinish() that comes later. */
+ink_status ink_buffer_read_begin(struct ink_device *device, cl_mem buffer, size_t offset, void *data, size_t bytes);
 ink_status ink_buffer_zero(struct ink_device *device, cl_mem buffer, size_t bytes);
 
 /* Builds a program, or takes it from the program cache; a failure carries device, options and log. */

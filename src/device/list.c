@@ -21,8 +21,8 @@ static void device_text(cl_device_id id, cl_device_info what, char *text, size_t
         text[length - 1] = 0;
 }
 
-/* Fills in what the device says; info->why tells what it lacks, "" if nothing. */
-static void describe(struct ink_listed *entry)
+/* info->why tells what it lacks, "" if nothing. */
+void ink_listed_describe(struct ink_listed *entry)
 {
     struct ink_device_info *info = &entry->info;
     cl_device_type type = 0;
@@ -93,7 +93,7 @@ ink_status ink_devices_enumerate(struct ink_listed **out, size_t *count)
             listed[used] = (struct ink_listed){.platform = platforms[p], .id = ids[d]};
             listed[used].info.index = (int)used;
             snprintf(listed[used].info.platform, sizeof listed[used].info.platform, "%s", name);
-            describe(&listed[used]);
+            ink_listed_describe(&listed[used]);
             if (!listed[used].info.usable)
                 ink_log(INK_LOG_WARNING, "device '%s' is passed over: %s", listed[used].info.name, listed[used].info.why);
         }

@@ -236,6 +236,15 @@ ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n,
     return INK_OK;
 }
 
+ink_status ink_bound_run_some(struct ink_bound *bound, cl_command_queue queue, int first, int end, int n, const cl_int scalars[INK_SCALARS])
+{
+    if (first == 0)
+        note_scalars(bound, scalars, bound->changed);
+    for (int i = first; i < end; i++)
+        INK_TRY(enqueue(bound, queue, i, n, bound->changed, NULL));
+    return INK_OK;
+}
+
 /* Seconds from one mark of an event to a mark of another. */
 static ink_status seconds_between(struct ink_bound *bound, cl_event from, cl_profiling_info from_mark, cl_event to, const char *label,
                                   double *seconds)

@@ -20,6 +20,7 @@ struct ink_bound {
     bool *owned;              /* buffers that this list made */
     cl_int scalars[INK_SCALARS]; /* bits last set */
     bool set[INK_SCALARS];
+    bool changed[INK_SCALARS]; /* at the beginning of a run in pieces */
     bool constants_done;      /* constant launches have run since weights last changed; whoever changes them sets it false */
     size_t allowed_group;     /* work-items the device allows a kernel that asks for more; 0: all fit */
 };
@@ -36,6 +37,9 @@ ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program);
 
 /* Binds every value of a storage to a buffer: values with an offset get sub-buffers of it. */
 ink_status ink_bound_storage(struct ink_bound *bound, enum ink_storage storage, cl_mem buffer, size_t buffer_bytes);
+
+/* Enqueues launches first .. end - 1 for n samples: a run in pieces, which begins with launch 0 and goes on in order. */
+ink_status ink_bound_run_some(struct ink_bound *bound, cl_command_queue queue, int first, int end, int n, const cl_int scalars[INK_SCALARS]);
 
 /* Enqueues all launches for n samples. scalars: bits of each, float or int. done may be NULL. */
 ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], cl_event *done);

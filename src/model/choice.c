@@ -77,7 +77,10 @@ static ink_status name_table(const struct ink_device *device, struct ink_choices
     struct ink_hash hash = ink_hash_bytes(bytes, size);
     free(bytes);
     ink_hash_text(&hash, digits);
-    snprintf(choices->device, sizeof choices->device, "%s, driver %s, platform %s, kernels %.16s", device->info.name, device->info.driver,
+    char part[32] = ""; /* which of a device's units it is makes no difference, how many does */
+    if (device->part)
+        snprintf(part, sizeof part, ", %u of its units", device->info.compute_units);
+    snprintf(choices->device, sizeof choices->device, "%s%s, driver %s, platform %s, kernels %.16s", device->info.name, part, device->info.driver,
              device->info.platform, digits);
     clean(choices->device);
     hash = ink_hash_bytes(choices->device, strlen(choices->device));

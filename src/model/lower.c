@@ -238,6 +238,40 @@ static ink_status check_size(const struct ink_model *model, int batch)
     return INK_OK;
 }
 
+static struct ink_call call_of(const struct ink_lowering *how)
+{
+    return (struct ink_call){.device = how->device, .style = how->style, .vector_width = how->vector_width,
+                             .reproducible = how->reproducible, .batch = how->batch};
+}
+
+/* A value as long as the parameters. */
+static ink_value bind_flat(const struct ink_lowering *how, struct ink_launches *list, const char *label, enum ink_storage storage)
+{
+    return ink_value_bind(list, label, storage, 0, how->parameter_floats * sizeof(float));
+}
+
+ink_status ink_lower_update(const struct ink_lowering *how, struct ink_launches *list)
+{
+    if (!how->parameter_floats)
+        return list->status;
+    struct ink_call call = call_of(how);
+    ink_value parameters = bind_flat(how, list, "parameters", INK_PARAMETERS), gradients = bind_flat(how, list, "gradients", INK_GRADIENTS);
+    ink_value moment1 = bind_flat(how, list, "moment 1", INK_MOMENT1), moment2 = bind_flat(how, list, "moment 2", INK_MOMENT2);
+    ink_value average = how->options->ema > 0 ? bind_flat(how, list, "average", INK_AVERAGE) : INK_NO_VALUE;
+    ink_emit_optimizer(list, &call, how->options, parameters, gradients, moment1, moment2, average, how->parameter_floats);
+    return list->status;
+}
+
+ink_status ink_lower_accumulate(const struct ink_lowering *how, struct ink_launches *list)
+{
+    if (!how->parameter_floats)
+        return list->status;
+    struct ink_call call = call_of(how);
+    ink_value gradients = bind_flat(how, list, "gradients", INK_GRADIENTS), accumulated = bind_flat(how, list, "accumulated", INK_ACCUMULATED);
+    ink_emit_accumulate(list, &call, gradients, accumulated, how->parameter_floats);
+    return list->status;
+}
+
 ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *how, struct ink_launches *list, struct ink_lowered *lowered)
 {
     if (!model->count)
@@ -253,7 +287,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     }
     ink_fuse(&l);
 
-    struct ink_call gather = {.device = how->device, .style = how->style, .vector_width = how->vector_width, .reproducible = how->reproducible, .batch = how->batch};
+    struct ink_call gather = call_of(how);
     ink_value images = ink_value_bind(list, "images", INK_IMAGES, 0, 0), order = ink_value_bind(list, "order", INK_ORDER, 0, 0);
     ink_value rows = ink_value_bind(list, "rows", INK_ROWS, 0, 0);
     l.input = ink_value_create(list, "input", ink_shape_count(model->input) * sizeof(float), 0);
@@ -267,14 +301,8 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
         status = loss(&l, order, lowered);
     if (!status && how->training)
         status = backward(&l);
-    if (!status && how->training && how->parameter_floats) {
-        ink_value parameters = ink_value_bind(list, "parameters", INK_PARAMETERS, 0, how->parameter_floats * sizeof(float));
-        ink_value gradients = ink_value_bind(list, "gradients", INK_GRADIENTS, 0, how->parameter_floats * sizeof(float));
-        ink_value moment1 = ink_value_bind(list, "moment 1", INK_MOMENT1, 0, how->parameter_floats * sizeof(float));
-        ink_value moment2 = ink_value_bind(list, "moment 2", INK_MOMENT2, 0, how->parameter_floats * sizeof(float));
-        ink_value average = how->options->ema > 0 ? ink_value_bind(list, "average", INK_AVERAGE, 0, how->parameter_floats * sizeof(float)) : INK_NO_VALUE;
-        ink_emit_optimizer(list, &gather, how->options, parameters, gradients, moment1, moment2, average, how->parameter_floats);
-    }
+    if (!status && how->training && !how->apart)
+        status = ink_lower_update(how, list);
     free(l.work);
     if (!status && !list->status && !how->training)
         status = ink_lower_mark_constants(list);

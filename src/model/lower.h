@@ -19,6 +19,7 @@ struct ink_lowering {
     int vector_width, batch, classes;
     bool reproducible;                  /* style is CPU, and only algorithms are taken that sum directly */
     bool training;                      /* a whole step; else forward and the loss */
+    bool apart;                         /* training: without the update */
     bool probabilities;                 /* evaluation writes INK_PROBABILITIES */
     const char *algorithms;             /* as in struct ink_train_options; may be NULL */
     ink_choose_function choose;         /* asked where the user names no algorithm; may be NULL */
@@ -36,6 +37,11 @@ struct ink_lowered {
 
 /* Appends the launches to list (empty before). The rules by which layers fuse are in fuse.c, each a function. */
 ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *how, struct ink_launches *list, struct ink_lowered *lowered);
+
+/* Appends what is behind the backward pass of a training step: the optimizer over all parameters. And what adds the gradients of
+ * parts of a batch, INK_ACCUMULATED, to those in INK_GRADIENTS. Neither has a launch where nothing is trained. */
+ink_status ink_lower_update(const struct ink_lowering *how, struct ink_launches *list);
+ink_status ink_lower_accumulate(const struct ink_lowering *how, struct ink_launches *list);
 
 /* True if an algorithm can do the call, with the pooling fused into it if there is one. */
 bool ink_algorithm_applies(const struct ink_algorithm *algorithm, const struct ink_call *call);

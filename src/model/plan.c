@@ -1,35 +1,14 @@
 /* Making a plan and running it; see plan.h. */
-#include "model/plan.h"
+#include "model/plan_data.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/bind.h"
-
-struct ink_plan {
-    struct ink_device *device;
-    struct ink_launches lists[INK_SECTIONS];
-    struct ink_bound bound[INK_SECTIONS];
-    struct ink_lowered lowered[INK_SECTIONS];
-    int first, last;              /* sections it has */
-    bool reproducible;
-    int nodes;
-    size_t *parameter_offsets, *state_offsets; /* of each node's blocks, bytes */
-    size_t *trained_counts, *state_counts;     /* floats in them */
-    size_t parameter_floats, state_floats;
-    size_t arena_bytes;
-    cl_mem arena;
-    cl_mem storage[INK_AVERAGE + 1]; /* the plan's own, by enum ink_storage up to INK_AVERAGE */
-    cl_program program;
-    cl_int scalars[INK_SCALARS];
-    int shift;                    /* from a place in INK_ORDER to that in INK_ROWS */
-};
-
-/* Blocks start at multiples of the device's alignment, so that they can be sub-buffers, and of 16 floats. */
-static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model)
+/* Blocks start at multiples of align, so that they can be sub-buffers, and of 16 floats. */
+static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model, size_t align)
 {
-    size_t count = (size_t)model->count, align = plan->device->align, parameters = 0, states = 0;
+    size_t count = (size_t)model->count, parameters = 0, states = 0;
     size_t *offsets = calloc(4 * count + 1, sizeof *offsets);
     if (!offsets)
         return ink_fail_memory(4 * count * sizeof *offsets);
@@ -54,7 +33,7 @@ static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model)
 /* Where weights are averaged, it is the average that is evaluated. */
 static ink_status bind_storage(struct ink_plan *plan, int s, size_t bytes, bool averaged)
 {
-    for (int b = plan->first; b <= plan->last; b++)
+    for (int b = 0; b < INK_SECTIONS; b++)
         if (!(averaged && s == INK_PARAMETERS && b == INK_SECTION_EVALUATE))
             INK_TRY(ink_bound_storage(&plan->bound[b], (enum ink_storage)s, plan->storage[s], bytes));
     return s == INK_AVERAGE ? ink_bound_storage(&plan->bound[INK_SECTION_EVALUATE], INK_PARAMETERS, plan->storage[s], bytes) : INK_OK;
@@ -65,7 +44,8 @@ static bool averages(const struct ink_plan_options *options) { return options->t
 /* Bytes of one of the plan's own buffers; 0: it has none. */
 static size_t storage_bytes(const struct ink_plan *plan, int s, bool training, bool averaged)
 {
-    if ((!training && s != INK_PARAMETERS && s != INK_STATE) || (!averaged && s == INK_AVERAGE))
+    if ((!training && s != INK_PARAMETERS && s != INK_STATE) || (!averaged && s == INK_AVERAGE) ||
+        (!plan->has[INK_SECTION_ACCUMULATE] && s == INK_ACCUMULATED))
         return 0;
     return (s == INK_STATE ? plan->state_floats : plan->parameter_floats) * sizeof(float);
 }
@@ -80,8 +60,8 @@ static void add_bytes(size_t bytes, uint64_t *sum, uint64_t *largest)
 static ink_status create_storage(struct ink_plan *plan, bool training, bool averaged)
 {
     static const char *const names[] = {"the arena", "the weights", "the gradients", "the running statistics", "the optimizer's state",
-                                        "the optimizer's state", "the average of the weights"};
-    for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++) {
+                                        "the optimizer's state", "the average of the weights", "the gradients of parts"};
+    for (int s = INK_PARAMETERS; s <= INK_ACCUMULATED; s++) {
         size_t bytes = storage_bytes(plan, s, training, averaged);
         if (!bytes)
             continue;
@@ -90,7 +70,7 @@ static ink_status create_storage(struct ink_plan *plan, bool training, bool aver
         INK_TRY(bind_storage(plan, s, bytes, averaged));
     }
     INK_TRY(ink_buffer_create(plan->device, plan->arena_bytes, "the activations and gradients of a batch", &plan->arena));
-    for (int b = plan->first; b <= plan->last; b++)
+    for (int b = 0; b < INK_SECTIONS; b++)
         INK_TRY(ink_bound_storage(&plan->bound[b], INK_ARENA, plan->arena, plan->arena_bytes));
     return INK_OK;
 }
@@ -98,10 +78,10 @@ static ink_status create_storage(struct ink_plan *plan, bool training, bool aver
 static ink_status build(struct ink_plan *plan, const struct ink_lowering *how)
 {
     char *text;
-    INK_TRY(ink_program_text(plan->bound + plan->first, plan->last - plan->first + 1, how->vector_width, &text));
+    INK_TRY(ink_program_text(plan->bound, INK_SECTIONS, how->vector_width, &text));
     ink_status status = ink_program_build(plan->device, text, "", &plan->program);
     free(text);
-    for (int b = plan->first; b <= plan->last && !status; b++)
+    for (int b = 0; b < INK_SECTIONS && !status; b++)
         status = ink_bound_kernels(&plan->bound[b], plan->program);
     return status;
 }
@@ -109,7 +89,7 @@ static ink_status build(struct ink_plan *plan, const struct ink_lowering *how)
 /* Frees what prepare() made. */
 static void discard(struct ink_plan *plan)
 {
-    for (int b = plan->first; b <= plan->last; b++) {
+    for (int b = 0; b < INK_SECTIONS; b++) {
         ink_bound_free(&plan->bound[b]);
         ink_launches_free(&plan->lists[b]);
     }
@@ -119,13 +99,24 @@ static void discard(struct ink_plan *plan)
     plan->arena_bytes = 0;
 }
 
+static ink_status lower(struct ink_plan *plan, int section, const struct ink_model *model, struct ink_lowering *how)
+{
+    how->training = section != INK_SECTION_EVALUATE;
+    how->apart = section == INK_SECTION_GRADIENTS;
+    if (section == INK_SECTION_ACCUMULATE)
+        return ink_lower_accumulate(how, &plan->lists[section]);
+    if (section == INK_SECTION_UPDATE)
+        return ink_lower_update(how, &plan->lists[section]);
+    return ink_lower(model, how, &plan->lists[section], &plan->lowered[section]);
+}
+
 /* Lowers and places all sections. */
 static ink_status place(struct ink_plan *plan, const struct ink_model *model, struct ink_lowering *how)
 {
-    for (int b = plan->first; b <= plan->last; b++) {
-        how->training = b == INK_SECTION_TRAIN;
+    for (int b = 0; b < INK_SECTIONS; b++) {
         plan->bound[b] = (struct ink_bound){.device = plan->device, .list = &plan->lists[b], .batch = how->batch, .reproducible = how->reproducible};
-        INK_TRY(ink_lower(model, how, &plan->lists[b], &plan->lowered[b]));
+        if (plan->has[b])
+            INK_TRY(lower(plan, b, model, how));
         INK_TRY(ink_bound_place(&plan->bound[b]));
         if (plan->bound[b].arena_bytes > plan->arena_bytes)
             plan->arena_bytes = plan->bound[b].arena_bytes;
@@ -147,7 +138,7 @@ static ink_status prepare_to_fit(struct ink_plan *plan, const struct ink_model *
         if (!status || how->style != INK_STYLE_GPU || (status != INK_ERROR_UNSUPPORTED && status != INK_ERROR_BUILD))
             return status;
         size_t allowed = 0;
-        for (int b = plan->first; b <= plan->last; b++)
+        for (int b = 0; b < INK_SECTIONS; b++)
             if (plan->bound[b].allowed_group)
                 allowed = plan->bound[b].allowed_group;
         discard(plan);
@@ -167,10 +158,12 @@ static ink_status begin(struct ink_plan *plan, struct ink_device *device, const 
 {
     INK_TRY(ink_check_algorithms(options->algorithms));
     plan->device = device;
-    plan->first = options->training ? INK_SECTION_TRAIN : INK_SECTION_EVALUATE;
-    plan->last = INK_SECTION_EVALUATE;
+    plan->batch = options->batch;
     plan->reproducible = options->reproducible;
-    INK_TRY(lay_out(plan, model));
+    plan->has[INK_SECTION_EVALUATE] = true;
+    plan->has[INK_SECTION_TRAIN] = options->training && !options->parts;
+    plan->has[INK_SECTION_GRADIENTS] = plan->has[INK_SECTION_ACCUMULATE] = plan->has[INK_SECTION_UPDATE] = options->training && options->parts;
+    INK_TRY(lay_out(plan, model, options->align > device->align ? options->align : device->align));
     *how = (struct ink_lowering){
         .style = options->reproducible ? INK_STYLE_CPU : options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
@@ -193,7 +186,7 @@ ink_status ink_plan_measure(struct ink_device *device, const struct ink_model *m
     if (!status)
         status = place(&plan, model, &how);
     if (!status) {
-        for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++)
+        for (int s = INK_PARAMETERS; s <= INK_ACCUMULATED; s++)
             add_bytes(storage_bytes(&plan, s, options->training, averages(options)), &bytes.weights, &bytes.largest);
         add_bytes(plan.arena_bytes, &bytes.arena, &bytes.largest);
         *out = bytes;
@@ -230,7 +223,7 @@ void ink_plan_destroy(struct ink_plan **out)
     struct ink_plan *plan = *out;
     clFinish(plan->device->queue);
     discard(plan);
-    for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++)
+    for (int s = INK_PARAMETERS; s <= INK_ACCUMULATED; s++)
         if (plan->storage[s])
             clReleaseMemObject(plan->storage[s]);
     if (plan->arena)
@@ -254,21 +247,29 @@ void ink_plan_set_float(struct ink_plan *plan, enum ink_scalar scalar, cl_float 
 
 void ink_plan_set_shift(struct ink_plan *plan, int shift) { plan->shift = shift; }
 
+void ink_plan_set_part(struct ink_plan *plan, const struct ink_part *part)
+{
+    plan->scalars[INK_START] = part->start;
+    plan->scalars[INK_ROW] = part->start + plan->shift;
+    plan->scalars[INK_BATCH] = part->n;
+    plan->scalars[INK_FIRST] = part->first;
+    plan->scalars[INK_WHOLE] = part->whole;
+}
+
 ink_status ink_plan_run(struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done)
 {
-    plan->scalars[INK_START] = start;
-    plan->scalars[INK_ROW] = start + plan->shift;
-    plan->scalars[INK_BATCH] = n;
-    if (section == INK_SECTION_TRAIN)
+    ink_plan_set_part(plan, &(struct ink_part){.start = start, .n = n, .whole = n});
+    if (section != INK_SECTION_EVALUATE)
         plan->bound[INK_SECTION_EVALUATE].constants_done = false;
-    return ink_bound_run(&plan->bound[section], plan->device->queue, n, plan->scalars, done);
+    INK_TRY(ink_bound_run(&plan->bound[section], plan->device->queue, n, plan->scalars, done));
+    if (plan->lists[section].count || !done)
+        return INK_OK;
+    return ink_cl_check(plan->device, clEnqueueMarkerWithWaitList(plan->device->queue, 0, NULL, done), "clEnqueueMarkerWithWaitList", "a section");
 }
 
 ink_status ink_plan_time(struct ink_plan *plan, enum ink_section section, int start, int n, cl_command_queue queue, double *seconds)
 {
-    plan->scalars[INK_START] = start;
-    plan->scalars[INK_ROW] = start + plan->shift;
-    plan->scalars[INK_BATCH] = n;
+    ink_plan_set_part(plan, &(struct ink_part){.start = start, .n = n, .whole = n});
     return ink_bound_time(&plan->bound[section], queue, n, plan->scalars, seconds);
 }
 

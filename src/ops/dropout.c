@@ -18,7 +18,7 @@ static void describe(const struct ink_node *node, char *text, size_t size)
     snprintf(text, size, "%g", (double)node->layer.rate);
 }
 
-/* The arguments behind the buffers, and the range over blocks of 4 vectors of the batch. */
+/* The arguments behind the buffers, and the range over blocks of 4 vectors of the batch; one more where a part of a batch begins inside one. */
 static void end_pass(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call)
 {
     size_t count = ink_shape_count(call->node->in), block = 4 * (size_t)call->vector_width;
@@ -31,8 +31,9 @@ static void end_pass(struct ink_launches *list, struct ink_launch *launch, const
     ink_arg_scalar(list, launch, INK_SEED_LOW);
     ink_arg_scalar(list, launch, INK_SEED_HIGH);
     ink_arg_scalar(list, launch, INK_STEP);
+    ink_arg_scalar(list, launch, INK_FIRST);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_items(list, launch, call->style, (count + block - 1) / block, 0, 16384 / block);
+    ink_range_items(list, launch, call->style, (count + block - 1) / block, 1, 16384 / block);
 }
 
 static void forward(struct ink_launches *list, const struct ink_call *call)

@@ -25,6 +25,7 @@ enum ink_storage {
     INK_MOMENT1,       /* optimizer state, in the layout of the parameters */
     INK_MOMENT2,
     INK_AVERAGE,       /* moving average of the weights, in the layout of the parameters */
+    INK_ACCUMULATED,   /* gradients of the parts of a batch that are done, in the layout of the parameters */
     INK_IMAGES,        /* the data set: bytes */
     INK_LABELS,        /* the data set: bytes */
     INK_ORDER,         /* uint: sample numbers in the order of this epoch */
@@ -49,6 +50,8 @@ enum ink_scalar {
     INK_BATCH,          /* int: samples in this step, 1 .. the plan's batch */
     INK_START,          /* int: place in the order of the first sample of this step */
     INK_ROW,            /* int: place in INK_ROWS of the first sample of this step */
+    INK_FIRST,          /* int: place of that sample in its batch, above 0 where a step takes a part of a batch */
+    INK_WHOLE,          /* int: samples of that batch */
     INK_STEP,           /* uint: steps done so far; names the random numbers of a step */
     INK_SEED_LOW, INK_SEED_HIGH, /* uint */
     INK_LEARNING_RATE,  /* float */

@@ -37,6 +37,8 @@ void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const
         ink_arg_value(list, launch, INK_ARG_WRITE, values->probabilities);
     ink_arg_scalar(list, launch, INK_START);
     ink_arg_scalar(list, launch, INK_BATCH);
+    if (gradient)
+        ink_arg_scalar(list, launch, INK_WHOLE);
     if (weights)
         ink_arg_scalar(list, launch, INK_BATCH_WEIGHT);
     ink_range_items(list, launch, call->style, 1, 0, 8);

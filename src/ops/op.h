@@ -184,8 +184,8 @@ bool ink_augmentation_is_on(const struct ink_augmentation *augmentation);
 ink_status ink_augmentation_check(const struct ink_augmentation *augmentation);
 
 /* Softmax, sparse categorical cross-entropy and its gradient. logits [n][classes]; dlogits (INK_NO_VALUE: none) is the
- * gradient of the mean loss; losses and predictions at start + i; probabilities (INK_NO_VALUE: none). weights: of each class, the
- * mean being sum / INK_BATCH_WEIGHT then; NULL: all alike. */
+ * gradient of the mean loss over the batch that the n samples are of; losses and predictions at start + i; probabilities (INK_NO_VALUE:
+ * none). weights: of each class, the mean being sum / INK_BATCH_WEIGHT then; NULL: all alike. */
 struct ink_loss_values { ink_value logits, dlogits, labels, order, losses, predictions, probabilities; };
 void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const struct ink_loss_values *values, int classes, float smoothing,
                    const float *weights);
@@ -194,5 +194,8 @@ void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const
  * kept; INK_NO_VALUE: none. */
 void ink_emit_optimizer(struct ink_launches *list, const struct ink_call *call, const struct ink_train_options *options,
                         ink_value parameters, ink_value gradients, ink_value moment1, ink_value moment2, ink_value average, size_t count);
+
+/* gradients += accumulated: count floats, a multiple of 16. */
+void ink_emit_accumulate(struct ink_launches *list, const struct ink_call *call, ink_value gradients, ink_value accumulated, size_t count);
 
 #endif

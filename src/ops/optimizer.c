@@ -1,7 +1,7 @@
-/* One step of an optimizer over the flat buffer of all parameters. */
+/* One step of an optimizer over the flat buffer of all parameters, and sums of gradients in it. */
 #include "ops/op.h"
 
-enum { NORM_PARTS = 64 };
+enum { NORM_PARTS = 64, ITEMS = 256 };
 
 /* The sums of squares of NORM_PARTS pieces of the gradients. The pieces follow from count alone, and are added in order by
  * whoever needs the norm. */
@@ -60,6 +60,16 @@ void ink_emit_optimizer(struct ink_launches *list, const struct ink_call *call, 
         ink_arg_value(list, launch, INK_ARG_UPDATE, average);
         ink_arg_scalar(list, launch, INK_AVERAGE_REST);
     }
-    ink_range_items(list, launch, call->style, 0, count / (size_t)call->vector_width, 256);
+    ink_range_items(list, launch, call->style, 0, count / (size_t)call->vector_width, ITEMS);
     launch->fixed_flops = (sgd ? 4.0 : 12.0) * (double)count;
+}
+
+void ink_emit_accumulate(struct ink_launches *list, const struct ink_call *call, ink_value gradients, ink_value accumulated, size_t count)
+{
+    struct ink_launch *launch = ink_launch_add(list, "optimizer.cl", "accumulate", "accumulated gradients");
+    ink_arg_value(list, launch, INK_ARG_UPDATE, gradients);
+    ink_arg_value(list, launch, INK_ARG_READ, accumulated);
+    ink_arg_int(list, launch, (int)(count / (size_t)call->vector_width));
+    ink_range_items(list, launch, call->style, 0, count / (size_t)call->vector_width, ITEMS);
+    launch->fixed_flops = (double)count;
 }

@@ -23,6 +23,8 @@ struct settings {
     bool nesterov, reproducible, force, json, wrong, plan, inference, first_step, full, no_tune, help;
     const char *model, *device, *data, *out, *algorithms, *checkpoints, *checkpoint_every, *resume, *recipe;
     uint64_t keep;
+    uint64_t micro_batch;
+    const char *devices, *shares;
     uint64_t batch_to, batch_every;
     double validation;
     int sampling; /* an ink_sampling */

@@ -9,6 +9,7 @@
 
 #include "inkling/inkling.h"
 #include "options.h"
+#include "processes.h"
 #include "text.h"
 
 static const struct command *const commands[] = {
@@ -114,6 +115,7 @@ static void hold_standard_streams(void)
 int main(int argc, char **argv)
 {
     hold_standard_streams();
+    speak_as_one();
     setlocale(LC_CTYPE, "");
     ink_set_log(print_log, NULL);
     int status = run(argc, argv);
@@ -124,5 +126,5 @@ int main(int argc, char **argv)
         if (status == EXIT_OK)
             status = EXIT_FAILED;
     }
-    return status;
+    return status_of_all(status);
 }

@@ -53,7 +53,7 @@ void options_usage(const struct command *command, FILE *out)
 
 static bool complain_hint(const struct command *command)
 {
-    fprintf(stderr, "inkling: 'inkling help %s' tells its options\n", command->name);
+    complain("'inkling help %s' tells its options", command->name);
     return false;
 }
 

@@ -69,6 +69,7 @@ static void take_options(struct settings *s, const struct ink_checkpoint_info *i
     struct ink_augmentation *a = &s->augmentation;
     const struct { const char *name; uint64_t *field; uint64_t value; } whole[] = {
         {"epochs", &s->epochs, (uint64_t)o->epochs}, {"batch", &s->batch, (uint64_t)o->batch}, {"seed", &s->seed, o->seed},
+        {"micro-batch", &s->micro_batch, (uint64_t)o->micro_batch},
         {"warmup", &s->warmup, (uint64_t)o->warmup}, {"step-size", &s->step_size, (uint64_t)o->step_size},
         {"plateau-epochs", &s->plateau_epochs, (uint64_t)o->plateau_epochs}, {"patience", &s->patience, (uint64_t)o->patience},
         {"batch-to", &s->batch_to, (uint64_t)o->batch_to}, {"batch-every", &s->batch_every, (uint64_t)o->batch_every},
@@ -105,6 +106,8 @@ static void take_options(struct settings *s, const struct ink_checkpoint_info *i
         s->algorithms = info->algorithms;
     if (!option_given(&train_command, s, "class-weights") && *info->class_weights)
         s->class_weights = info->class_weights;
+    if (s->devices && !option_given(&train_command, s, "shares") && *info->shares)
+        s->shares = info->shares;
 }
 
 bool resume_settings(struct settings *settings, ink_model **model, struct ink_checkpoint_info *info)

@@ -13,17 +13,29 @@
 #include "bar.h"
 #include "command.h"
 
+static bool silent;
+static char complaint[2048]; /* the last one */
+
 void complain(const char *format, ...)
 {
     bar_clear();
     fflush(stdout); /* keeps the order of the two streams where both go to one place */
     va_list arguments;
     va_start(arguments, format);
+    vsnprintf(complaint, sizeof complaint, format, arguments);
+    va_end(arguments);
+    if (silent)
+        return;
+    va_start(arguments, format);
     fputs("inkling: ", stderr);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
 }
+
+void keep_silent(void) { silent = true; }
+
+const char *last_complaint(void) { return complaint; }
 
 int complain_library(const char *about)
 {

@@ -17,6 +17,10 @@
 /* Prints "inkling: <text>" on standard error, clearing the progress bar first. */
 void complain(const char *format, ...) TOOL_PRINTF(1, 2);
 
+/* From now on nothing is printed there; what was to be said last. */
+void keep_silent(void);
+const char *last_complaint(void);
+
 /* Prints the library's last error after what it was about (may be NULL), and returns EXIT_FAILED. */
 int complain_library(const char *about);
 

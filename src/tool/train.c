@@ -12,8 +12,10 @@
 #include "bar.h"
 #include "batches.h"
 #include "common.h"
+#include "divide.h"
 #include "options.h"
 #include "output.h"
+#include "processes.h"
 #include "recipe.h"
 #include "resume.h"
 #include "text.h"
@@ -158,6 +160,11 @@ static bool check_options(const struct settings *settings)
         complain("--reproducible takes the same algorithms on every device; leave out --%s", settings->algorithms ? "algorithms" : "tune");
         return false;
     }
+    if (settings->micro_batch > settings->batch) {
+        complain("--micro-batch is %llu, above the batch of %llu; choose a smaller one, or a larger --batch",
+                 (unsigned long long)settings->micro_batch, (unsigned long long)settings->batch);
+        return false;
+    }
     if (settings->no_tune && option_given(&train_command, settings, "tune")) {
         complain("--tune asks to measure and --no-tune not to; leave out one of them");
         return false;
@@ -229,24 +236,33 @@ static struct ink_train_options options_of(const struct settings *settings, stru
         .tune = settings->no_tune ? INK_TUNE_NONE : (ink_tune)(INK_TUNE_SHORT + settings->tune),
         .progress = on_progress,
         .user = watch,
+        .micro_batch = (int)settings->micro_batch,
     };
 }
 
+/* True in the process that saves. */
+static bool is_first(const ink_group *group) { return !group || ink_group_get_info(group).rank == 0; }
+
 /* Trains what has been made ready and saves it; returns the exit status. */
-static int train(const struct settings *settings, ink_model *model, ink_device *device, const ink_dataset *data,
-                 const ink_dataset *test)
+static int train(const struct settings *settings, ink_model *model, const struct division *division, ink_group *group,
+                 const ink_dataset *data, const ink_dataset *test)
 {
     struct watch watch = {0};
     struct ink_train_options options = options_of(settings, &watch);
     set_batches(settings, &options);
     char folder[DATA_PATH_SIZE];
+    options.devices = division->devices;
+    options.device_count = division->count;
+    options.group = group;
+    options.shares = division->share_count ? division->shares : NULL;
     if (!set_checkpoints(settings, folder, &options))
         return EXIT_USAGE;
     bool stopped = false;
     struct ink_metrics metrics = {0};
-    print_memory(settings, model, device, data, test, &options);
+    if (division->count == 1 && !group)
+        print_memory(settings, model, division->devices[0], data, test, &options);
     watch_signals();
-    ink_status failed = ink_train(model, device, data, test, &options, &stopped, &metrics);
+    ink_status failed = ink_train(model, NULL, data, test, &options, &stopped, &metrics);
     bar_clear();
     if (failed)
         return complain_library(settings->resume ? NULL : settings->model);
@@ -262,11 +278,11 @@ static int train(const struct settings *settings, ink_model *model, ink_device *
         text_accuracy(&metrics, line, sizeof line);
         printf("%s%s%s\n", colour(COLOUR_BOLD), line, colour(COLOUR_OFF));
     }
-    int status = save(model, settings);
+    int status = is_first(group) ? save(model, settings) : EXIT_OK;
     return status == EXIT_OK && stopped ? 128 + stop_signal : status;
 }
 
-static int run(const struct settings *given)
+static int run_with(const struct settings *given, ink_group *group)
 {
     struct settings merged = *given;
     const struct settings *settings = &merged;
@@ -275,7 +291,7 @@ static int run(const struct settings *given)
     char path[DATA_PATH_SIZE], *recipe = NULL;
     ink_dataset *data = NULL, *test = NULL;
     ink_model *model = NULL;
-    ink_device *device = NULL;
+    struct division division = {0};
     int status = EXIT_FAILED;
     if (settings->resume && option_given(&train_command, settings, "recipe")) {
         complain("--recipe: a checkpoint goes on with the options it began with; leave it out, or --resume");
@@ -286,12 +302,12 @@ static int run(const struct settings *given)
     if (!settings->resume && !recipe_take(&merged, &recipe))
         return EXIT_USAGE;
     status = EXIT_USAGE;
-    if (!check_options(settings) || !set_checkpoints(settings, path, &none))
+    if (!check_options(settings) || !read_shares(settings, &division) || !set_checkpoints(settings, path, &none))
         goto done;
     status = EXIT_FAILED;
     /* A reader of the lines that goes away (train | head) must not cost the model; main() reports the lost output. */
     signal(SIGPIPE, SIG_IGN);
-    if (!output_is_possible(settings->out, settings->force, "a model", is_model))
+    if (is_first(group) && !output_is_possible(settings->out, settings->force, "a model", is_model))
         goto done;
     if (settings->model && !parse_model(settings->model, &model))
         goto done;
@@ -304,21 +320,29 @@ static int run(const struct settings *given)
     }
     print_data(path, data, test);
     fflush(stdout);
-    if (!open_device(settings, &device))
+    if (!(group ? open_own_device(settings, group, &division) : open_division(settings, &division)))
         goto done;
-    print_device(device);
+    print_division(&division);
+    if (group)
+        printf("processes  %d, each with a device of its own and its part of every batch\n", ink_group_get_info(group).size);
     print_plan(settings, model);
     if (settings->resume)
         printf("resume  %s: epoch %d, after step %s\n", settings->resume, info.epoch, text_count(info.step).s);
     fflush(stdout);
-    status = train(settings, model, device, data, test);
+    status = train(settings, model, &division, group, data, test);
 done:
-    ink_device_destroy(&device);
+    close_division(&division);
     ink_model_destroy(&model);
     ink_dataset_destroy(&test);
     ink_dataset_destroy(&data);
     free(recipe);
     return status;
+}
+
+static int run(const struct settings *settings)
+{
+    ink_group *group = NULL;
+    return join_others(&group) ? leave_others(&group, run_with(settings, group)) : EXIT_FAILED;
 }
 
 static const struct option options[] = {
@@ -389,6 +413,12 @@ static const struct option options[] = {
     {OPTION_WHOLE, FIELD(keep), "keep", 0, "N", 1, 1000000, 0, 0, NULL, "newest checkpoints that are kept, 3 if not given"},
     {OPTION_TEXT, FIELD(resume), "resume", 0, "FILE", 0, 0, 0, 0, NULL,
      "go on from a checkpoint, with its model and options where they are not given"},
+    {OPTION_TEXT, FIELD(devices), "devices", 0, "LIST", 0, 0, 0, 0, NULL,
+     "train on several devices together: all, or as --device with a comma between two; cpu/2 is a CPU's cores in 2 parts"},
+    {OPTION_TEXT, FIELD(shares), "shares", 0, "LIST", 0, 0, 0, 0, NULL,
+     "of --devices: how a batch is divided, as 2,1 (else by their speed, which is measured)"},
+    {OPTION_WHOLE, FIELD(micro_batch), "micro-batch", 0, "N", 1, 65536, 0, 0, NULL,
+     "images worked on at once: a step sums the gradients of several so many, in the memory of one; --batch if not given"},
     {OPTION_TEXT, FIELD(out), "out", 'o', "FILE", 0, 0, 0, 0, "inkling.safetensors", "where to save the model"},
     {OPTION_CHOICE, FIELD(tune), "tune", 0, "short|full", 0, 0, 0, 0, "short",
      "measure which algorithms are the fastest first: within 5 % of the time training takes, or all"},

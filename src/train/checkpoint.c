@@ -40,6 +40,7 @@ static const struct field option_fields[] = {
     OPTION(DOUBLE, augmentation.shift), OPTION(DOUBLE, augmentation.rotate), OPTION(DOUBLE, augmentation.scale), OPTION(DOUBLE, augmentation.shear),
     OPTION(DOUBLE, augmentation.elastic), OPTION(DOUBLE, augmentation.elastic_smoothness), OPTION(DOUBLE, augmentation.thickness),
     OPTION(DOUBLE, augmentation.contrast), OPTION(DOUBLE, augmentation.noise), OPTION(DOUBLE, augmentation.erase),
+    OPTION(INT, micro_batch),
 };
 enum { OPTIONS = sizeof option_fields / sizeof *option_fields };
 
@@ -133,18 +134,20 @@ static void list_tables(struct ink_run *run, struct ink_snapshot *snapshot, stru
 
 ink_status ink_checkpoint_write(const char *path, const struct ink_run *run, const struct ink_snapshot *snapshot)
 {
-    enum { MOST_TEXTS = OPTIONS + COUNTERS + DATA + 9 };
+    enum { TEXTS = 11, MOST_TEXTS = OPTIONS + COUNTERS + DATA + TEXTS };
+    char weights[INK_SHARES_BYTES];
+    ink_shares_text(snapshot->weights, snapshot->weight_count, weights);
     struct ink_safetensors_text texts[MOST_TEXTS] = {
         {"inkling.checksum", no_checksum}, {"inkling.checkpoint", "1"}, {"model", run->model}, {"choices", run->choices}, {"maker", run->maker},
         {"train", run->train}, {"test", run->test}, {"algorithms", run->options.algorithms ? run->options.algorithms : ""},
-        {"class_weights", run->options.class_weights ? run->options.class_weights : ""},
+        {"class_weights", run->options.class_weights ? run->options.class_weights : ""}, {"shares", run->shares}, {"weights of devices", weights},
     };
     char keys[MOST_TEXTS][48], values[MOST_TEXTS][VALUE_BYTES];
     struct ink_safetensors_entry entries[INK_AVERAGE + 1];
     struct table tables[TABLES];
     struct ink_run of = *run;
     struct ink_snapshot counters = *snapshot;
-    size_t text_count = 9, entry_count = 0, size;
+    size_t text_count = TEXTS, entry_count = 0, size;
     unsigned char *bytes;
     list_tables(&of, &counters, tables);
     for (int t = 0; t < TABLES; t++)
@@ -222,6 +225,9 @@ static ink_status read_texts(const char *path, struct ink_checkpoint *c)
     snprintf(c->run.maker, sizeof c->run.maker, "%s", text_of(c->file, "maker"));
     snprintf(c->run.train, sizeof c->run.train, "%s", text_of(c->file, "train"));
     snprintf(c->run.test, sizeof c->run.test, "%s", text_of(c->file, "test"));
+    snprintf(c->run.shares, sizeof c->run.shares, "%s", text_of(c->file, "shares"));
+    if (!ink_shares_read(text_of(c->file, "weights of devices"), c->snapshot.weights, &c->snapshot.weight_count))
+        return ink_fail(INK_ERROR_FORMAT, "%s: the weights of its devices are no numbers: \"%.40s\"", path, text_of(c->file, "weights of devices"));
     list_tables(&c->run, &c->snapshot, tables);
     for (int t = 0; t < TABLES; t++)
         for (int f = 0; f < tables[t].count; f++) {
@@ -295,6 +301,7 @@ ink_status ink_checkpoint_check(const struct ink_checkpoint *c, const struct ink
     }
     INK_TRY(check_text(path, "algorithms", before.algorithms, now.algorithms));
     INK_TRY(check_text(path, "class_weights", before.class_weights, now.class_weights));
+    INK_TRY(check_text(path, "shares", c->run.shares, run->shares));
     if (strcmp(c->run.maker, run->maker) != 0)
         ink_log(INK_LOG_WARNING, "%s: was made by %s, and goes on with %s: results may differ from those of an uninterrupted run", path, c->run.maker, run->maker);
     return INK_OK;
@@ -343,7 +350,14 @@ static void describe_data(const ink_dataset *dataset, size_t *count, char hash[I
 void ink_run_describe(struct ink_run *run, const ink_device *device, const ink_dataset *train, const ink_dataset *test)
 {
     const struct ink_device_info *info = &device->info;
-    snprintf(run->maker, sizeof run->maker, "%s, driver %s, Inkling %s", info->name, info->driver, ink_version());
+    const struct ink_train_options *o = &run->options;
+    int used = snprintf(run->maker, sizeof run->maker, "%s, driver %s, Inkling %s", info->name, info->driver, ink_version());
+    for (size_t i = 1; i < o->device_count && used < (int)sizeof run->maker; i++)
+        used += snprintf(run->maker + used, sizeof run->maker - (size_t)used, ", %s", o->devices[i]->info.name);
+    if (o->group && used < (int)sizeof run->maker)
+        snprintf(run->maker + used, sizeof run->maker - (size_t)used, ", %d processes", ink_group_get_info(o->group).size);
+    if (o->shares)
+        ink_shares_text(o->shares, (int)o->device_count, run->shares);
     describe_data(train, &run->train_count, run->train);
     if (test)
         describe_data(test, &run->test_count, run->test);

@@ -19,6 +19,7 @@ struct ink_run {
     const char *choices;              /* as ink_recall_write() gives them */
     char maker[300];                  /* device, driver, and version of the library */
     size_t train_count, test_count;
+    char shares[INK_SHARES_BYTES];    /* of the devices, as given; "" where they are measured */
     char train[INK_HASH_DIGITS + 1], test[INK_HASH_DIGITS + 1]; /* of images and labels; "" without a test set */
 };
 

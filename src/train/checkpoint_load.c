@@ -34,6 +34,7 @@ ink_status ink_checkpoint_load(const char *path, ink_model **model, struct ink_c
         *info = (struct ink_checkpoint_info){.options = run->options, .epoch = checkpoint.snapshot.epoch, .step = checkpoint.snapshot.position,
                                              .train_count = run->train_count, .test_count = run->test_count};
         snprintf(info->algorithms, sizeof info->algorithms, "%s", run->options.algorithms ? run->options.algorithms : "");
+        snprintf(info->shares, sizeof info->shares, "%s", run->shares);
         snprintf(info->class_weights, sizeof info->class_weights, "%s", run->options.class_weights ? run->options.class_weights : "");
         info->options.algorithms = info->options.class_weights = NULL;
     }

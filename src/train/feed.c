@@ -139,17 +139,25 @@ ink_status ink_feed_bind(struct ink_feed *feed, struct ink_plan *plan, enum ink_
     return INK_OK;
 }
 
-ink_status ink_feed_run(struct ink_feed *feed, struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done)
+ink_status ink_feed_begin(struct ink_feed *feed, struct ink_plan *plan, int start, int n)
 {
-    cl_event used;
     size_t row = (size_t)start;
     if (feed->upload)
         INK_TRY(ink_upload_send(feed->upload, feed->host_images, feed->host_order + start, (size_t)n, &row));
     ink_plan_set_shift(plan, (int)row - start);
+    return INK_OK;
+}
+
+ink_status ink_feed_end(struct ink_feed *feed, cl_event used) { return feed->upload ? ink_upload_used(feed->upload, used) : INK_OK; }
+
+ink_status ink_feed_run(struct ink_feed *feed, struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done)
+{
+    cl_event used;
+    INK_TRY(ink_feed_begin(feed, plan, start, n));
     if (!feed->upload)
         return ink_plan_run(plan, section, start, n, done);
     INK_TRY(ink_plan_run(plan, section, start, n, &used));
-    ink_status status = ink_upload_used(feed->upload, used);
+    ink_status status = ink_feed_end(feed, used);
     if (done && !status)
         *done = used;
     else

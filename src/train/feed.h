@@ -39,8 +39,12 @@ ink_status ink_feed_order(struct ink_feed *feed, const struct ink_sampler *sampl
 /* Binds the feed's buffers to a section of a plan. */
 ink_status ink_feed_bind(struct ink_feed *feed, struct ink_plan *plan, enum ink_section section);
 
-/* Runs a section, bound to the feed, for n samples from start on, as ink_plan_run() does, and sends their images first where they are not on
- * the device. */
+/* Before launches of a plan for n samples from start on: sends their images where they are not on the device; and after them, with an
+ * event of the last. */
+ink_status ink_feed_begin(struct ink_feed *feed, struct ink_plan *plan, int start, int n);
+ink_status ink_feed_end(struct ink_feed *feed, cl_event used);
+
+/* Runs a section, bound to the feed, for n samples from start on, as ink_plan_run() does, between the two. */
 ink_status ink_feed_run(struct ink_feed *feed, struct ink_plan *plan, enum ink_section section, int start, int n, cl_event *done);
 
 /* Reads losses and predictions of places first .. end - 1 (waiting for them) into host_losses and host_predictions. */

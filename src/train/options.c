@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "ops/op.h"
+#include "train/shares.h"
 
 static void fill_in(struct ink_train_options *o)
 {
@@ -51,6 +52,7 @@ static ink_status check_ranges(const struct ink_train_options *o)
     const struct { const char *name; double value, low, high; bool open; } ranges[] = {
         {"epochs", o->epochs, 1, 1000000, false},
         {"batch", o->batch, 1, 1 << 20, false},
+        {"micro_batch", o->micro_batch, 0, o->batch, false},
         {"optimizer", o->optimizer, INK_ADAM, INK_SGD, false},
         {"tune", o->tune, INK_TUNE_NONE, INK_TUNE_FULL, false},
         {"learning_rate", o->learning_rate, 0, 1e3, false},
@@ -110,6 +112,19 @@ static ink_status check_schedule(const struct ink_train_options *given)
     return INK_OK;
 }
 
+static ink_status check_devices(const struct ink_train_options *o)
+{
+    if (o->device_count > INK_MOST_DEVICES || (o->device_count && !o->devices))
+        return ink_fail(INK_ERROR_ARGUMENT, "device_count is %zu, and devices %s; at most %d can be trained on", o->device_count,
+                        o->devices ? "is given" : "is NULL", INK_MOST_DEVICES);
+    if (o->group && o->device_count > 1)
+        return ink_fail(INK_ERROR_ARGUMENT, "device_count is %zu; each of a group of processes trains on one device", o->device_count);
+    for (size_t i = 0; i < o->device_count && o->shares; i++)
+        if (!(o->shares[i] > 0 && o->shares[i] < 1e9))
+            return ink_fail(INK_ERROR_ARGUMENT, "the share of device %zu is %g; it must be above 0 and below 1e9", i + 1, o->shares[i]);
+    return INK_OK;
+}
+
 ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_train_options *options)
 {
     static const struct ink_train_options none;
@@ -129,7 +144,10 @@ ink_status ink_train_defaults(const struct ink_train_options *given, struct ink_
         return ink_fail(INK_ERROR_ARGUMENT, "batch_every is %d and batch_to is not set; set it to what the batch is to grow to", given->batch_every);
     if (given->class_weights)
         INK_TRY(ink_class_weights_check(given->class_weights));
-    return check_schedule(given);
+    if (options->reproducible && (options->device_count > 1 || options->group))
+        return ink_fail(INK_ERROR_ARGUMENT, "reproducible training is on one device, as shares of a batch would change its sums; leave out the others");
+    INK_TRY(check_schedule(given));
+    return check_devices(options);
 }
 
 ink_status ink_train_check_warmup(const struct ink_train_options *options, uint64_t steps)

@@ -1,10 +1,9 @@
 /* Noting the algorithms of a plan; see recall.h. */
 #include "train/recall.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "util/text.h"
 
 static const struct ink_recall_entry *find(const struct ink_recall *recall, const char *key)
 {
@@ -51,12 +50,29 @@ bool ink_recall_choose(const struct ink_call *call, void *user, struct ink_choic
     return true;
 }
 
-ink_status ink_recall_write(const struct ink_recall *recall, char **text)
+void ink_recall_prefix(int device, char prefix[INK_RECALL_PREFIX]) { snprintf(prefix, INK_RECALL_PREFIX, "device %d: ", device + 1); }
+
+void ink_recall_write(const struct ink_recall *recall, const char *prefix, struct ink_text *text)
 {
-    struct ink_text lines = {0};
     for (int i = 0; i < recall->count; i++)
-        ink_text_add(&lines, "%s\t%s\t%d\n", recall->entries[i].key, recall->entries[i].algorithm, recall->entries[i].variant);
-    return ink_text_take(&lines, text, NULL);
+        ink_text_add(text, "%s%s\t%s\t%d\n", prefix, recall->entries[i].key, recall->entries[i].algorithm, recall->entries[i].variant);
+}
+
+ink_status ink_recall_take(struct ink_recall *from, const char *prefix, struct ink_recall *recall)
+{
+    size_t length = strlen(prefix);
+    int left = 0;
+    for (int i = 0; i < from->count; i++) {
+        struct ink_recall_entry entry = from->entries[i];
+        if (strncmp(entry.key, prefix, length) != 0) {
+            from->entries[left++] = entry;
+            continue;
+        }
+        memmove(entry.key, entry.key + length, strlen(entry.key) + 1 - length);
+        INK_TRY(add(recall, &entry));
+    }
+    from->count = left;
+    return INK_OK;
 }
 
 ink_status ink_recall_read(struct ink_recall *recall, const char *text)

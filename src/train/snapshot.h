@@ -6,6 +6,7 @@
 #include "model/plan.h"
 #include "train/feed.h"
 #include "train/schedule.h"
+#include "train/shares.h"
 
 struct ink_snapshot {
     float *arrays[INK_AVERAGE + 1]; /* by enum ink_storage, as ink_plan_get() gives them; NULL: not kept */
@@ -15,6 +16,8 @@ struct ink_snapshot {
     size_t position;                /* steps done in this epoch */
     struct ink_sums sums;           /* over the samples of this epoch so far */
     struct ink_monitored monitored;
+    double weights[INK_MOST_DEVICES]; /* shares of the devices, where there are several */
+    int weight_count;               /* 0: there is one device */
 };
 
 /* Room for a model trained with options. */

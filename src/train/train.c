@@ -28,15 +28,15 @@ static void show(struct ink_trainer *t)
     if (!t->progress.epoch_end)
         t->progress.seconds = t->shown - t->began;
     if (t->options->progress && !t->options->progress(&t->progress, t->options->user))
-        t->stopped = true;
+        *(t->options->group ? &t->peers.stop_asked : &t->stopped) = true;
 }
 
 /* True if the step just enqueued is to be followed by a checkpoint. */
 static bool is_due(const struct ink_trainer *t)
 {
     const struct ink_train_options *o = t->options;
-    return o->checkpoints && ((o->checkpoint_steps && t->step % (uint64_t)o->checkpoint_steps == 0) ||
-                              (o->checkpoint_minutes > 0 && ink_clock() - t->saved_at >= 60 * o->checkpoint_minutes));
+    bool minutes = o->group ? t->peers.due : o->checkpoint_minutes > 0 && ink_clock() - t->saved_at >= 60 * o->checkpoint_minutes;
+    return o->checkpoints && ((o->checkpoint_steps && t->step % (uint64_t)o->checkpoint_steps == 0) || minutes);
 }
 
 /* Waits for all steps, looks whether what they left is well, and keeps it. */
@@ -56,6 +56,8 @@ static ink_status run_steps(struct ink_trainer *t)
         size_t done_before = t->finished;
         INK_TRY(ink_trainer_enqueue(t, t->enqueued));
         INK_TRY(ink_trainer_settle(t, t->window));
+        if (t->options->group) /* whose processes look at the same moment */
+            INK_TRY(ink_trainer_tally(t));
         if (t->finished > done_before && t->finished > first + 1) {
             double seconds = (ink_clock() - t->began) / (double)(t->finished - first);
             size_t window = seconds > 0 ? (size_t)(window_seconds / seconds) : INK_MOST_IN_FLIGHT;
@@ -79,8 +81,15 @@ static ink_status run_steps(struct ink_trainer *t)
 /* Evaluates over a feed, which the section is bound to first: there may be another one. */
 static ink_status evaluate(struct ink_trainer *t, struct ink_feed *feed, const ink_dataset *dataset, struct ink_metrics *metrics)
 {
+    if (t->options->group)
+        return ink_trainer_group_evaluate(t, feed, dataset, metrics);
+    if (t->team) {
+        INK_TRY(ink_team_evaluate(t->team, feed == &t->validation_feed, feed, dataset, metrics));
+        t->plan = ink_team_leader(t->team)->plan;
+        return INK_OK;
+    }
     INK_TRY(ink_feed_bind(feed, t->plan, INK_SECTION_EVALUATE));
-    return ink_feed_evaluate(feed, t->plan, dataset, t->batch, metrics);
+    return ink_feed_evaluate(feed, t->plan, dataset, t->part, metrics);
 }
 
 /* Evaluates at the end of an epoch, and takes in what the options say to monitor. */
@@ -117,8 +126,7 @@ static void begin_epoch(struct ink_trainer *t, int epoch)
 static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics *metrics)
 {
     bool resumed = t->resumed.file && epoch == t->good.epoch && t->step == t->good.step;
-    INK_TRY(ink_feed_order(&t->feed, &t->sampler, epoch));
-    ink_plan_set_int(t->plan, INK_EPOCH, epoch);
+    INK_TRY(ink_trainer_order(t, epoch));
     begin_epoch(t, epoch);
     t->window = 1;
     if (resumed)
@@ -143,6 +151,8 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
     INK_TRY(ink_plan_download(t->plan, t->model));
     t->progress.epoch_end = true;
     show(t);
+    if (t->options->group)
+        ink_trainer_agree_to_stop(t);
     if (t->stopped && t->options->checkpoints && epoch < t->options->epochs) {
         begin_epoch(t, epoch + 1);
         INK_TRY(ink_trainer_keep(t));
@@ -151,104 +161,11 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
     return INK_OK;
 }
 
-/* What the plan, and all else, takes of the device. */
-static struct ink_memory_need need_of(struct ink_trainer *t, ink_device *device)
-{
-    struct ink_plan_options how = {.batch = t->batch, .classes = t->train->classes, .training = true,
-                                   .algorithms = t->options->algorithms, .train = t->options, .reproducible = t->options->reproducible,
-                                   .choose = ink_recall_choose, .choose_user = &t->recall, .class_weights = t->class_weights};
-    if (t->test && t->test->classes > how.classes)
-        how.classes = t->test->classes;
-    return (struct ink_memory_need){.device = device, .model = t->model, .how = how, .batch = t->batch, .train = t->train, .test = t->test,
-                                    .sampler = &t->sampler};
-}
-
-static ink_status largest_batch(const struct ink_trainer *t, const struct ink_memory_need *need, int *batch)
-{
-    return ink_memory_largest_batch(need, t->recall.choices ? ink_choices_choose : NULL, t->recall.choices, batch);
-}
-
-/* Puts data sets on the device, or makes ready to send what does not fit. */
-static ink_status load(struct ink_trainer *t, ink_device *device, const struct ink_memory_plan *memory)
-{
-    if (memory->streams_train || memory->streams_test)
-        INK_TRY(ink_upload_create(device, (size_t)t->batch, ink_shape_count(t->train->shape), &t->upload));
-    INK_TRY(memory->streams_train ? ink_feed_send(&t->upload, t->train, &t->feed) : ink_feed_load(device, t->train, 0, &t->feed));
-    if (t->sampler.apart_count)
-        INK_TRY(ink_feed_share(&t->feed, t->sampler.apart, t->sampler.apart_count, &t->validation_feed));
-    if (!t->test)
-        return INK_OK;
-    return memory->streams_test ? ink_feed_send(&t->upload, t->test, &t->test_feed) : ink_feed_load(device, t->test, 0, &t->test_feed);
-}
-
-static ink_status prepare(struct ink_trainer *t, ink_model *model, ink_device *device)
-{
-    struct ink_memory_need need = need_of(t, device);
-    struct ink_memory_plan memory;
-    if (!t->resumed.file)
-        ink_recall_clear(&t->recall);
-    INK_TRY(ink_memory_measure(&need, &memory));
-    if (!memory.fits) {
-        INK_TRY(largest_batch(t, &need, &memory.largest_batch));
-        return ink_memory_fail(&need, &memory);
-    }
-    INK_TRY(ink_plan_create(device, model, &need.how, &t->plan));
-    INK_TRY(t->recall.status);
-    ink_plan_set_int(t->plan, INK_SEED_LOW, (cl_int)(uint32_t)t->options->seed);
-    ink_plan_set_int(t->plan, INK_SEED_HIGH, (cl_int)(uint32_t)(t->options->seed >> 32));
-    INK_TRY(load(t, device, &memory));
-    return ink_feed_bind(&t->feed, t->plan, INK_SECTION_TRAIN);
-}
-
-static void close_plan(struct ink_trainer *t)
-{
-    ink_plan_destroy(&t->plan);
-    ink_feed_destroy(&t->feed);
-    ink_feed_destroy(&t->validation_feed);
-    ink_feed_destroy(&t->test_feed);
-    ink_upload_destroy(&t->upload);
-}
-
-/* Room for what is kept, filled from the checkpoint if there is one. */
-static ink_status make_room(struct ink_trainer *t)
-{
-    size_t count = t->model->trained_count + 1;
-    t->values = malloc(count * sizeof *t->values);
-    if (!t->values)
-        return ink_fail_memory(count * sizeof *t->values);
-    INK_TRY(ink_snapshot_create(t->model, t->options, &t->good));
-    t->saved_at = ink_clock();
-    if (!t->resumed.file)
-        return INK_OK;
-    if (t->recall.fresh)
-        ink_log(INK_LOG_WARNING, "%s: does not tell all algorithms that are used here: results may differ from those of an uninterrupted run",
-                t->options->resume);
-    INK_TRY(ink_checkpoint_restore(&t->resumed, &t->good));
-    return ink_trainer_go_back(t);
-}
-
-/* Makes ready for checkpoints and reads the one to go on from, before any work. */
-static ink_status open_checkpoints(struct ink_trainer *t, const struct ink_train_options *given, ink_device *device)
-{
-    if (!t->options->checkpoints && !t->options->resume)
-        return INK_OK;
-    t->run = (struct ink_run){.options = given ? *given : (struct ink_train_options){0}, .model = ink_model_text(t->model)};
-    ink_run_describe(&t->run, device, t->train, t->test);
-    if (t->options->checkpoints)
-        INK_TRY(ink_checkpoint_folder(t->options->checkpoints));
-    if (!t->options->resume)
-        return INK_OK;
-    INK_TRY(ink_checkpoint_open(t->options->resume, &t->resumed));
-    INK_TRY(ink_checkpoint_check(&t->resumed, &t->run));
-    snprintf(t->saved, sizeof t->saved, "%s", t->options->resume);
-    return ink_recall_read(&t->recall, t->resumed.run.choices);
-}
-
 /* Seconds that training is expected to take: some steps are timed, and undone. */
 static ink_status expect(struct ink_trainer *t, const ink_model *model, double *seconds)
 {
     double began = 0;
-    INK_TRY(ink_feed_order(&t->feed, &t->sampler, 1));
+    INK_TRY(ink_trainer_order(t, 1));
     begin_epoch(t, 1);
     for (int i = 0; i < 1 + TIMED_STEPS; i++) {
         if (i == 1) { /* the driver finishes kernels at their first run */
@@ -259,8 +176,7 @@ static ink_status expect(struct ink_trainer *t, const ink_model *model, double *
     }
     INK_TRY(ink_trainer_settle(t, 0));
     *seconds = (ink_clock() - began) / TIMED_STEPS * (double)t->progress.steps * t->options->epochs;
-    t->step = 0;
-    return ink_plan_rewind(t->plan, model);
+    return ink_trainer_rewind(t, model);
 }
 
 /* Asks the callback while tuning, where no step is done yet. */
@@ -279,7 +195,7 @@ static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *devi
 {
     double seconds = 0;
     bool changed = false;
-    if (t->resumed.file || t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->batch, t->recall.choices))
+    if (t->resumed.file || t->options->group || t->options->tune < INK_TUNE_SHORT || !ink_tune_lacks(model, device, t->part, t->recall.choices))
         return INK_OK;
     if (t->options->tune == INK_TUNE_SHORT) {
         INK_TRY(expect(t, model, &seconds));
@@ -288,95 +204,76 @@ static ink_status tune(struct ink_trainer *t, ink_model *model, ink_device *devi
         if (seconds < least_tuning)
             return INK_OK;
     }
-    ink_status status = ink_tune_for_training(model, device, t->batch, seconds, t->recall.choices, go_on, t, &changed);
+    ink_status status = ink_tune_for_training(model, device, t->part, seconds, t->recall.choices, go_on, t, &changed);
     if (status == INK_ERROR_FILE) /* what cannot be kept is not chosen */
         ink_log(INK_LOG_WARNING, "tuning ended early: %s", ink_last_error());
     else if (status)
         return status;
     if (!changed)
         return INK_OK;
-    close_plan(t);
-    return prepare(t, model, device);
+    ink_trainer_close_plan(t);
+    return ink_trainer_prepare(t, device);
 }
 
-/* What follows from model, data and options, before any work. */
-static ink_status begin(struct ink_trainer *t, const struct ink_train_options *given, struct ink_train_options *options)
+/* Has the processes of a group go on together, or fail together. */
+static ink_status agree(const struct ink_trainer *t, ink_status status)
 {
-    INK_TRY(ink_train_defaults(given, options));
-    INK_TRY(ink_feed_check(t->model, t->train->shape));
-    if (t->test)
-        INK_TRY(ink_feed_check(t->model, t->test->shape));
-    INK_TRY(ink_sampler_create(t->train, options, &t->sampler));
-    t->batch = ink_epoch_batch(options, t->sampler.kept_count, options->epochs);
-    t->steps = ink_steps_before(options, t->sampler.kept_count, options->epochs + 1);
-    INK_TRY(ink_train_check_warmup(options, t->steps));
-    return ink_class_weights(&t->sampler, t->train->classes, ink_model_output(t->model).channels, &t->class_weights);
+    return t->options->group ? ink_group_agree(t->options->group, status) : status;
 }
 
-static void end(struct ink_trainer *t)
+/* All that comes before the first step. */
+static ink_status make_ready(struct ink_trainer *t, const struct ink_train_options *given, struct ink_train_options *options, ink_device *device,
+                             struct ink_choices *choices)
 {
-    close_plan(t);
-    ink_sampler_destroy(&t->sampler);
-    ink_snapshot_destroy(&t->good);
-    free(t->values);
-    free(t->class_weights);
-    ink_recall_clear(&t->recall);
-    ink_checkpoint_close(&t->resumed);
+    ink_status status = ink_trainer_begin(t, given, options, &device);
+    if (!status)
+        status = ink_trainer_open_checkpoints(t, given, device);
+    if (!status && options->initialise)
+        status = ink_model_initialise(t->model, options->seed);
+    if (!status && options->tune)
+        status = ink_tune_open(device, choices);
+    t->recall.choices = options->tune ? choices : NULL;
+    INK_TRY(agree(t, status));
+    if (options->group)
+        status = ink_trainer_meet(t, device);
+    if (!status)
+        status = ink_trainer_prepare(t, device);
+    if (!status)
+        status = tune(t, t->model, device);
+    if (!status && options->tune && !t->resumed.file)
+        ink_tune_tell(t->model, device, t->part, choices);
+    if (!status)
+        status = ink_trainer_make_room(t);
+    if (!status && options->group)
+        status = ink_trainer_join(t);
+    return agree(t, status);
 }
 
-ink_status ink_train_plan_memory(const ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
-                                 const struct ink_train_options *given, struct ink_memory_plan *out)
+/* A failure of one process in the midst of training is left to be told by ink_group_fail(). */
+static ink_status end_together(struct ink_trainer *t, ink_status status)
 {
-    struct ink_train_options options;
-    struct ink_choices choices = {0};
-    struct ink_trainer t = {.options = &options, .train = train, .test = test, .model = (ink_model *)model};
-    struct ink_memory_plan memory;
-    ink_status status = begin(&t, given, &options);
-    struct ink_memory_need need = need_of(&t, device);
-    if (!status && options.tune)
-        status = ink_tune_open(device, &choices);
-    t.recall.choices = options.tune ? &choices : NULL;
+    if (status == INK_ERROR_DIVERGED)
+        status = agree(t, status);
     if (!status)
-        status = ink_memory_measure(&need, &memory);
-    if (!status)
-        status = t.recall.status;
-    if (!status && memory.fits)
-        memory.largest_batch = memory.batch;
-    else if (!status)
-        status = largest_batch(&t, &need, &memory.largest_batch);
-    end(&t);
-    ink_choices_free(&choices);
-    if (!status)
-        *out = memory;
+        ink_group_end(t->options->group);
     return status;
 }
 
 ink_status ink_train(ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
                      const struct ink_train_options *given, bool *stopped, struct ink_metrics *metrics)
 {
-    struct ink_train_options options;
+    struct ink_train_options options = given ? *given : (struct ink_train_options){0};
     struct ink_metrics last = {0};
     struct ink_choices choices = {0};
     struct ink_trainer t = {.options = &options, .train = train, .test = test, .model = model, .monitored = {.scale = 1}};
-    ink_status status = begin(&t, given, &options);
-    if (!status)
-        status = open_checkpoints(&t, given, device);
-    if (!status && options.initialise)
-        status = ink_model_initialise(model, options.seed);
-    if (!status && options.tune)
-        status = ink_tune_open(device, &choices);
-    t.recall.choices = options.tune ? &choices : NULL;
-    if (!status)
-        status = prepare(&t, model, device);
-    if (!status)
-        status = tune(&t, model, device);
-    if (!status && options.tune && !t.resumed.file)
-        ink_tune_tell(model, device, t.batch, &choices);
-    if (!status)
-        status = make_room(&t);
+    ink_status status = make_ready(&t, given, &options, device, &choices);
+    if (!status && options.group)
+        ink_group_begin(options.group);
     for (int epoch = t.good.epoch; epoch <= options.epochs && !status && !t.stopped && !t.progress.early; epoch++)
         status = run_epoch(&t, epoch, &last);
-    end(&t);
+    if (options.group && t.good.epoch)
+        status = end_together(&t, status);
+    ink_trainer_end(&t);
     ink_choices_free(&choices);
     if (!status && stopped)
         *stopped = t.stopped;

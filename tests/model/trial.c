@@ -10,7 +10,7 @@ void trial_open(struct trial *trial, struct ink_model *model, const ink_dataset 
 {
     *trial = (struct trial){.model = model, .options = *options};
     struct ink_plan_options plan = {
-        .batch = batch, .classes = ink_dataset_classes(dataset), .training = true, .algorithms = options->algorithms,
+        .batch = options->micro_batch ? options->micro_batch : batch, .parts = options->micro_batch > 0, .classes = ink_dataset_classes(dataset), .training = true, .algorithms = options->algorithms,
         .style = style, .train = &trial->options,
     };
     ck_ok(ink_plan_create(test_device(), model, &plan, &trial->plan));
@@ -34,6 +34,10 @@ double trial_run(struct trial *trial, enum ink_section section, int start, int n
         ink_plan_set_float(trial->plan, INK_LEARNING_RATE, options->learning_rate);
         ink_plan_set_float(trial->plan, INK_CORRECTION1, (float)(1 / (1 - pow((double)options->beta1, trial->steps))));
         ink_plan_set_float(trial->plan, INK_CORRECTION2, (float)(1 / (1 - pow((double)options->beta2, trial->steps))));
+    }
+    if (section == INK_SECTION_TRAIN && options->micro_batch) {
+        ck_ok(ink_plan_run_part(trial->plan, &(struct ink_part){start, n, 0, n}, false));
+        section = INK_SECTION_UPDATE;
     }
     ck_ok(ink_plan_run(trial->plan, section, start, n, NULL));
     ck_ok(ink_feed_read(&trial->feed, (size_t)start, (size_t)(start + n)));

@@ -14,7 +14,7 @@ struct trial {
 };
 
 /* Fails the test if the model cannot be made ready. options: rates and betas as they are, no defaults filled in;
- * algorithms as in struct ink_train_options. */
+ * algorithms and micro_batch as in struct ink_train_options. */
 void trial_open(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
                 const struct ink_train_options *options, int batch, enum ink_style style);
 void trial_close(struct trial *trial);

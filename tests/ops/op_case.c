@@ -286,7 +286,8 @@ double op_case_run(const struct op_case *op_case, enum ink_pass pass, const stru
     for (int p = 0; p < ports.count; p++)
         if (!ports.all[p].out || (data && op_case->accumulate) || ports.all[p].value == call.state)
             ck_ok(ink_buffer_write(device, bound.buffers[ports.all[p].value], 0, ports.all[p].data, ports.all[p].bytes));
-    cl_int scalars[INK_SCALARS] = {[INK_BATCH] = op_case->n, [INK_STEP] = (cl_int)op_case->step, [INK_SEED_LOW] = (cl_int)(uint32_t)op_case->seed,
+    cl_int scalars[INK_SCALARS] = {[INK_BATCH] = op_case->n, [INK_FIRST] = op_case->first, [INK_WHOLE] = op_case->first + op_case->n,
+                                   [INK_STEP] = (cl_int)op_case->step, [INK_SEED_LOW] = (cl_int)(uint32_t)op_case->seed,
                                    [INK_SEED_HIGH] = (cl_int)(uint32_t)(op_case->seed >> 32)};
     ink_status status = ink_bound_run(&bound, device->queue, op_case->n, scalars, NULL);
     ck_assert_msg(status == INK_OK, "%s: %s", way->label, ink_last_error());

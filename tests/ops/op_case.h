@@ -17,6 +17,7 @@ struct op_case {
     bool training;             /* forward as while training */
     int operand;               /* backward_data of an op with two inputs */
     uint32_t step;             /* INK_STEP */
+    int first;                 /* INK_FIRST */
     uint64_t seed;             /* INK_SEED_LOW, INK_SEED_HIGH */
     /* backward_data: the end of the pass (struct ink_epilogue); mask_y: [n][in] */
     bool accumulate;

@@ -14,10 +14,17 @@ static const struct {
     uint64_t seed;
     bool accumulate;
     ink_activation mask;
+    int first; /* sample of the batch */
 } sizes[] = {
     {{1, 1, 1}, 1, 1, 0.5f, 0, 0, false, INK_NONE},
     {{5, 3, 17}, 4, 3, 0.25f, 7, UINT64_C(0x123456789abcdef0), true, INK_SIGMOID},
     {{3, 4, 33}, 3, 3, 0.9f, UINT32_C(0xfffffff0), UINT64_C(0xffffffff00000001), false, INK_RELU},
+    {{5, 3, 17}, 4, 3, 0.25f, 7, 11, true, INK_SIGMOID, 1}, /* 255 values a sample: a part begins behind 3, 2, 1 and none of four */
+    {{5, 3, 17}, 4, 2, 0.25f, 7, 11, false, INK_NONE, 2},
+    {{1, 3, 85}, 4, 1, 0.5f, 7, 11, false, INK_NONE, 3},
+    {{1, 1, 31}, 4, 1, 0.5f, 7, 11, false, INK_NONE, 5}, /* across more blocks than a whole sample has */
+    {{1, 1, 3}, 9, 1, 0.5f, 1, 3, true, INK_RELU, 1000000000}, /* its values are beyond 32 bits */
+    {{4, 4, 4}, 4, 4, 0.5f, 7, 11, false, INK_RELU, 4},
 };
 enum { CASES = sizeof sizes / sizeof *sizes, LARGEST = 2048, NUMBER = 3 /* of the node that op_case_run() gives */ };
 static float x[LARGEST], y[LARGEST], dx[LARGEST], mask[LARGEST], start[LARGEST];
@@ -29,12 +36,14 @@ static struct op_case case_of(int i)
     test_fill(1, 1, 2, x, LARGEST);
     test_fill(4, -1, 1, mask, LARGEST);
     test_fill(5, -1, 1, start, LARGEST);
+    struct ink_shape shape = sizes[i].shape;
+    uint64_t before = (uint64_t)sizes[i].first * (uint64_t)(shape.height * shape.width * shape.channels);
     for (uint32_t k = 0; k < LARGEST; k++) {
         uint32_t words[4];
-        ink_random_words(sizes[i].seed, INK_STREAM(INK_STREAM_DROPOUT, NUMBER), (uint64_t)sizes[i].step << 32 | k / 4, words);
-        keep[k] = ink_uniform(words[k % 4]) >= sizes[i].rate;
+        ink_random_words(sizes[i].seed, INK_STREAM(INK_STREAM_DROPOUT, NUMBER), (uint64_t)sizes[i].step << 32 | (uint32_t)((before + k) / 4), words);
+        keep[k] = ink_uniform(words[(before + k) % 4]) >= sizes[i].rate;
     }
-    return (struct op_case){.in = sizes[i].shape, .batch = sizes[i].batch, .n = sizes[i].n, .training = true, .step = sizes[i].step,
+    return (struct op_case){.in = sizes[i].shape, .batch = sizes[i].batch, .n = sizes[i].n, .training = true, .step = sizes[i].step, .first = sizes[i].first,
                             .seed = sizes[i].seed, .layer = {.op = "dropout", .rate = sizes[i].rate}};
 }
 

@@ -45,6 +45,7 @@ static const struct ink_train_options ways[] = {
      .monitor = INK_MONITOR_ACCURACY, .patience = 5},
     {.optimizer = INK_SGD, .learning_rate = 0.05, .schedule = INK_SCHEDULE_PLATEAU, .plateau_epochs = 1, .monitor = INK_MONITOR_ACCURACY,
      .validation = 0.2, .sampling = INK_SAMPLING_STRATIFIED, .batch_to = 35, .class_weights = "balanced"},
+    {.optimizer = INK_ADAMW, .learning_rate = 0.02, .clip_norm = 0.5, .micro_batch = 4},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
@@ -262,22 +263,22 @@ START_TEST(another_run_is_refused)
     char earlier[INK_CHECKPOINT_PATH], later[INK_CHECKPOINT_PATH];
     size_t size;
     free(make_checkpoints(earlier, later, &size));
-    struct ink_train_options same = options_of(0), options[14];
+    struct ink_train_options same = options_of(0), options[15];
     same.resume = later;
-    for (int i = 0; i < 14; i++)
+    for (int i = 0; i < 15; i++)
         options[i] = same;
     options[0].epochs = 4, options[1].learning_rate = 0.03, options[2].ema = 0, options[3].seed = 6, options[4].schedule = INK_SCHEDULE_COSINE;
     options[5].optimizer = INK_ADAMW, options[6].clip_norm = 1, options[7].algorithms = "conv=direct";
     options[8].validation = 0.1, options[9].sampling = INK_SAMPLING_STRATIFIED, options[10].batch_to = 40, options[11].batch_to = 10, options[11].batch_every = 2;
-    options[12].class_weights = "1,2,0.5", options[13].augmentation.shift = 1;
+    options[12].class_weights = "1,2,0.5", options[13].augmentation.shift = 1, options[14].micro_batch = 3;
     static const char *const named[] = {"epochs is 3, not 4", "learning_rate is 0.02, not 0.03", "ema is 0.9, not 0", "seed is 5, not 6",
                                         "schedule is 3, not 2", "optimizer is 0, not 1", "clip_norm is 0.5, not 1", "algorithms are \"\", not \"conv=direct\"",
                                         "validation is 0, not 0.1", "sampling is 0, not 1", "batch_to is 10, not 40", "batch_every is 1, not 2",
-                                        "class_weights are \"\", not \"1,2,0.5\"", "augmentation.shift is 0.5, not 1"};
+                                        "class_weights are \"\", not \"1,2,0.5\"", "augmentation.shift is 0.5, not 1", "micro_batch is 0, not 3"};
     ink_dataset *train = make_data(1, COUNT), *test = make_data(2, 30), *other = make_data(3, COUNT), *shorter = make_data(1, COUNT - 1);
     ink_model *model = make_model(), *another = NULL;
     ck_ok(ink_model_parse("input 6x6x1\nconv 4 3x3\nbatch_norm relu\ndropout 0.3\ndense 3 softmax\n", &another));
-    for (int i = 0; i < 14; i++)
+    for (int i = 0; i < 15; i++)
         ck_fails(ink_train(model, test_device(), train, test, &options[i], NULL, NULL), INK_ERROR_ARGUMENT, named[i]);
     ck_fails(ink_train(another, test_device(), train, test, &same, NULL, NULL), INK_ERROR_ARGUMENT, "is of another model");
     ck_fails(ink_train(model, test_device(), other, test, &same, NULL, NULL), INK_ERROR_ARGUMENT, "is of other training data (85 images, not these 85)");
