@@ -162,8 +162,8 @@ KERNEL(thicken)
 #endif
 #define TENT(v) fmax(1.0f - fabs(v), (WIDE)(0.0f))
 #define SPLINE_NEAR(d) (2.0f / 3.0f - (d) * (d) * (1.0f - 0.5f * (d)))
-#define SPLINE_FAR(T, d) (pown_3(fmax((T)(2.0f) - (d), (T)(0.0f))) * (1.0f / 6.0f))
-#define pown_3(v) ((v) * (v) * (v))
+#define SPLINE_FAR(T, d) (CUBE(fmax((T)(2.0f) - (d), (T)(0.0f))) * (1.0f / 6.0f))
+#define CUBE(v) ((v) * (v) * (v))
 #define SPLINE(T, d) select(SPLINE_FAR(T, d), SPLINE_NEAR(d), (d) < (T)(1.0f))
 #define POINTS (FIELD_WIDTH * FIELD_HEIGHT)
 #if THICK
@@ -249,16 +249,16 @@ KERNEL(warp)
             __attribute__((aligned(64))) int at[SIDE];
             PUT_WHOLE((j * WIDTH + i) * CHANNELS, at);
             for (int c = 0; c < CHANNELS; c++) {
-                LANES near[SIDE], beside[SIDE], below[SIDE], across_below[SIDE];
+                LANES corner[SIDE], beside[SIDE], below[SIDE], opposite[SIDE];
                 UNROLL for (int l = 0; l < SIDE; l++) {
                     __global const NAME(source) *pixel = from + at[l] + c;
-                    near[l] = pixel[0];
+                    corner[l] = pixel[0];
                     beside[l] = pixel[NEXT_COLUMN];
                     below[l] = pixel[NEXT_ROW];
-                    across_below[l] = pixel[NEXT_ROW + NEXT_COLUMN];
+                    opposite[l] = pixel[NEXT_ROW + NEXT_COLUMN];
                 }
-                WIDE upper = left_part * TAKE(near) + right_part * TAKE(beside);
-                WIDE lower = left_part * TAKE(below) + right_part * TAKE(across_below);
+                WIDE upper = left_part * TAKE(corner) + right_part * TAKE(beside);
+                WIDE lower = left_part * TAKE(below) + right_part * TAKE(opposite);
                 WIDE value = upper_part * upper + lower_part * lower;
                 __global float *end = to + (row * WIDTH + column) * CHANNELS + c;
 #if ACROSS && CHANNELS == 1
@@ -268,9 +268,9 @@ KERNEL(warp)
                     STORE_PART(value, end, WIDTH % VW);
                 }
 #else
-                PUT(value, near);
+                PUT(value, corner);
                 for (int l = 0; l < min(SIDE, WIDTH - column); l++)
-                    end[l * CHANNELS] = SETTLE(near[l]);
+                    end[l * CHANNELS] = SETTLE(corner[l]);
 #endif
             }
         }
@@ -288,7 +288,7 @@ KERNEL(warp)
 #undef SPLINE
 #undef SPLINE_NEAR
 #undef SPLINE_FAR
-#undef pown_3
+#undef CUBE
 #undef POINTS
 #endif
 
