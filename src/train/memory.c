@@ -80,6 +80,7 @@ ink_status ink_memory_largest_batch(const struct ink_memory_need *need, ink_choo
     while (fails - fits > 1) {
         struct ink_memory_plan plan;
         try.how.batch = fits + (fails - fits) / 2;
+        try.batch = need->batch == need->how.batch ? try.how.batch : need->batch;
         ink_status status = ink_memory_measure(&try, &plan);
         if (status && status != INK_ERROR_UNSUPPORTED) /* that is a batch too large for kernels to count */
             return status;
@@ -95,12 +96,14 @@ ink_status ink_memory_largest_batch(const struct ink_memory_need *need, ink_choo
 ink_status ink_memory_fail(const struct ink_memory_need *need, const struct ink_memory_plan *p)
 {
     static const double mebi = 1 << 20;
-    char mend[160] = "not even a batch of 1 fits: take a smaller model, or another device";
+    const struct ink_device_info *info = &need->device->info;
+    char mend[160] = "not even a batch of 1 fits: take a smaller model, or another device", most[80] = "";
+    if (info->max_alloc_bytes < p->available)
+        snprintf(most, sizeof most, ", at most %.1f MiB in one buffer", (double)info->max_alloc_bytes / mebi);
     if (p->largest_batch)
         snprintf(mend, sizeof mend, "a batch of at most %d fits", p->largest_batch);
-    return ink_fail(INK_ERROR_MEMORY, "training needs %.1f MiB of %s even with the images in host memory (weights %.1f MiB, a batch of %d %.1f MiB, data %.1f MiB), "
-                    "and it has %.1f MiB%s, of which a buffer may take %.1f MiB; %s", (double)(p->weights + p->activations + p->data) / mebi,
-                    need->device->info.name, (double)p->weights / mebi, p->batch, (double)p->activations / mebi, (double)p->data / mebi,
-                    (double)p->available / mebi, p->available < need->device->info.memory_bytes ? " to be used at most (device_memory, --device-memory)" : "",
-                    (double)need->device->info.max_alloc_bytes / mebi, mend);
+    return ink_fail(INK_ERROR_MEMORY, "training needs %.1f MiB of %s even with the images in host memory (weights %.1f MiB, a batch of %d %.1f MiB, "
+                    "data %.1f MiB), and it has %.1f MiB%s%s; %s", (double)(p->weights + p->activations + p->data) / mebi, info->name,
+                    (double)p->weights / mebi, p->batch, (double)p->activations / mebi, (double)p->data / mebi, (double)p->available / mebi,
+                    p->available < info->memory_bytes ? " to be used at most (device_memory, --device-memory)" : "", most, mend);
 }

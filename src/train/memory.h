@@ -17,8 +17,8 @@ struct ink_memory_need {
 /* All but largest_batch, which is 0. */
 ink_status ink_memory_measure(const struct ink_memory_need *need, struct ink_memory_plan *plan);
 
-/* The largest how.batch up to the one given that fits, by guessed or measured algorithms; 0: none. choose: as in how, but it must not mind
- * being asked for batches that are never run. */
+/* The largest how.batch up to the one given that fits; 0: none. Where steps are of as many samples, they shrink with it; steps of more stay
+ * as they are. choose: as in how, but it must not mind being asked for batches that are never run. */
 ink_status ink_memory_largest_batch(const struct ink_memory_need *need, ink_choose_function choose, void *user, int *batch);
 
 /* INK_ERROR_MEMORY that tells a plan that does not fit, largest_batch set. */

@@ -169,11 +169,18 @@ START_TEST(too_little_memory_is_told)
     ck_assert_int_lt(plan.largest_batch, 600);
     created = 0;
     ck_fails(ink_train(model, test_device(), train, NULL, &options, NULL, NULL), INK_ERROR_MEMORY,
-             "to be used at most (device_memory, --device-memory), of which a buffer may take");
+             "to be used at most (device_memory, --device-memory); a batch of at most");
     ck_assert_uint_eq(created, 0);
     snprintf(fits, sizeof fits, "a batch of at most %d fits", plan.largest_batch);
     ck_assert_msg(strstr(ink_last_error(), fits) != NULL, "\"%s\" lacks \"%s\"", ink_last_error(), fits);
     options.batch = plan.largest_batch;
+    ck_ok(ink_train(model, test_device(), train, NULL, &options, NULL, NULL));
+    options.batch = COUNT; /* to send it takes more than there is; to send the one that fits does not */
+    options.device_memory = plan.weights + 60000;
+    ck_ok(ink_train_plan_memory(model, test_device(), train, NULL, &options, &plan));
+    ck_assert_uint_gt(plan.data, options.device_memory);
+    options.batch = plan.largest_batch;
+    ck_assert_int_gt(options.batch, 0);
     ck_ok(ink_train(model, test_device(), train, NULL, &options, NULL, NULL));
     options.device_memory = 1000;
     ck_fails(ink_train(model, test_device(), train, NULL, &options, NULL, NULL), INK_ERROR_MEMORY, "not even a batch of 1 fits: take a smaller model");
