@@ -373,6 +373,18 @@ struct ink_augmentation {
                                is set to 0; below 1 */
 };
 
+/* What training takes of a device's memory, in bytes; OpenCL tells what there is, not what others have taken of it. */
+struct ink_memory_plan {
+    uint64_t available;     /* the device's memory, or device_memory where that is less */
+    uint64_t weights;       /* weights, gradients, the optimizer's state, averages, running statistics */
+    uint64_t activations;   /* of a batch, with their gradients and workspaces */
+    uint64_t data;          /* images, or the buffers that they are sent through; labels, order, losses and predictions */
+    bool streams_train, streams_test; /* these images are sent batch by batch */
+    bool fits;              /* all of it does; else not even without the images */
+    int batch;              /* samples of a step, the largest where they grow */
+    int largest_batch;      /* up to that, which fits; 0: none */
+};
+
 /* Where training stands; handed to the callback. */
 struct ink_progress {
     int epoch, epochs;         /* epoch counts from 1 */
@@ -388,6 +400,7 @@ struct ink_progress {
     bool early;                /* patience is at its end: this epoch is the last */
     bool has_validation;       /* samples are kept apart; then at the end of an epoch: */
     double validation_loss, validation_accuracy;
+    const struct ink_memory_plan *memory; /* what is taken of the device's memory; valid during the call */
 };
 
 /* Called a few times a second and at the end of each epoch; the model's host tensors are current in the latter
@@ -468,18 +481,6 @@ struct ink_train_options {
                                the weights then changed once for the whole batch. Memory is needed for micro_batch samples only, and the
                                result is that of the whole batch but for rounding, except in batch norm, whose statistics are of
                                micro_batch samples each; running ones take in each of them. 0: the whole batch */
-};
-
-/* What training takes of a device's memory, in bytes; OpenCL tells what there is, not what others have taken of it. */
-struct ink_memory_plan {
-    uint64_t available;     /* the device's memory, or device_memory where that is less */
-    uint64_t weights;       /* weights, gradients, the optimizer's state, averages, running statistics */
-    uint64_t activations;   /* of a batch, with their gradients and workspaces */
-    uint64_t data;          /* images, or the buffers that they are sent through; labels, order, losses and predictions */
-    bool streams_train, streams_test; /* these images are sent batch by batch */
-    bool fits;              /* all of it does; else not even without the images */
-    int batch;              /* samples of a step, the largest where they grow */
-    int largest_batch;      /* up to that, which fits; 0: none */
 };
 
 /* Over one data set. */

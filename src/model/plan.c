@@ -57,6 +57,16 @@ static void add_bytes(size_t bytes, uint64_t *sum, uint64_t *largest)
     *largest = with_slack > *largest ? with_slack : *largest;
 }
 
+/* What a plan whose values are placed will take. */
+static struct ink_plan_bytes count_bytes(const struct ink_plan *plan, const struct ink_plan_options *options)
+{
+    struct ink_plan_bytes bytes = {0};
+    for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++)
+        add_bytes(storage_bytes(plan, s, options->training, averages(options)), &bytes.weights, &bytes.largest);
+    add_bytes(plan->arena_bytes, &bytes.arena, &bytes.largest);
+    return bytes;
+}
+
 static ink_status create_storage(struct ink_plan *plan, bool training, bool averaged)
 {
     static const char *const names[] = {"the arena", "the weights", "the gradients", "the running statistics", "the optimizer's state",
@@ -127,12 +137,17 @@ static ink_status place(struct ink_plan *plan, const struct ink_model *model, st
 /* Prepares within what the device allows. What it allows a kernel is known only once that is built: kernels that ask for
  * too much are made smaller, and kernels in GPU style that still do not build or fit give way to those in CPU style,
  * which run anywhere. */
-static ink_status prepare_to_fit(struct ink_plan *plan, const struct ink_model *model, struct ink_lowering *how)
+static ink_status prepare_to_fit(struct ink_plan *plan, const struct ink_model *model, const struct ink_plan_options *options,
+                                 struct ink_lowering *how)
 {
     struct ink_device limited = *plan->device;
     how->device = &limited;
     for (;;) {
         ink_status status = place(plan, model, how);
+        if (!status && options->admit) {
+            struct ink_plan_bytes bytes = count_bytes(plan, options);
+            status = options->admit(&bytes, options->admit_user);
+        }
         if (!status)
             status = build(plan, how);
         if (!status || how->style != INK_STYLE_GPU || (status != INK_ERROR_UNSUPPORTED && status != INK_ERROR_BUILD))
@@ -156,8 +171,8 @@ static ink_status prepare_to_fit(struct ink_plan *plan, const struct ink_model *
 static ink_status begin(struct ink_plan *plan, struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options,
                         struct ink_lowering *how)
 {
-    INK_TRY(ink_check_algorithms(options->algorithms));
     plan->device = device;
+    INK_TRY(ink_check_algorithms(options->algorithms));
     plan->batch = options->batch;
     plan->reproducible = options->reproducible;
     plan->has[INK_SECTION_EVALUATE] = true;
@@ -179,18 +194,13 @@ static ink_status begin(struct ink_plan *plan, struct ink_device *device, const 
 ink_status ink_plan_measure(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan_bytes *out)
 {
     struct ink_plan plan = {0};
-    struct ink_plan_bytes bytes = {0};
     struct ink_lowering how;
     ink_status status = begin(&plan, device, model, options, &how);
     how.device = device;
     if (!status)
         status = place(&plan, model, &how);
-    if (!status) {
-        for (int s = INK_PARAMETERS; s <= INK_ACCUMULATED; s++)
-            add_bytes(storage_bytes(&plan, s, options->training, averages(options)), &bytes.weights, &bytes.largest);
-        add_bytes(plan.arena_bytes, &bytes.arena, &bytes.largest);
-        *out = bytes;
-    }
+    if (!status)
+        *out = count_bytes(&plan, options);
     discard(&plan);
     free(plan.parameter_offsets);
     return status;
@@ -204,7 +214,7 @@ ink_status ink_plan_create(struct ink_device *device, const struct ink_model *mo
         return ink_fail_memory(sizeof *plan);
     ink_status status = begin(plan, device, model, options, &how);
     if (!status)
-        status = prepare_to_fit(plan, model, &how);
+        status = prepare_to_fit(plan, model, options, &how);
     if (!status)
         status = create_storage(plan, options->training, averages(options));
     if (!status)

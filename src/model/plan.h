@@ -16,6 +16,13 @@ enum ink_section {
     INK_SECTIONS
 };
 
+/* Bytes on the device that a plan takes. */
+struct ink_plan_bytes {
+    uint64_t weights;           /* and gradients, optimizer state, averages, running statistics */
+    uint64_t arena;             /* activations and their gradients, workspaces */
+    uint64_t largest;           /* buffer */
+};
+
 struct ink_plan_options {
     int batch;                  /* samples of a section's run at most */
     int classes;                /* of the data */
@@ -31,19 +38,15 @@ struct ink_plan_options {
     int vector_width;           /* 0: the device's */
     bool reproducible;          /* the same bits on every device; style, algorithms and choose are then not looked at */
     const struct ink_train_options *train; /* for training; defaults filled in */
+    /* Asked before memory is taken, with what the plan will take; a failure is that of making the plan. May be NULL. */
+    ink_status (*admit)(const struct ink_plan_bytes *bytes, void *user);
+    void *admit_user;
     const float *class_weights; /* for training: [classes of the model]; NULL: all alike. Must live while the plan is made */
 };
 
 struct ink_plan;
 
-/* Bytes on the device that a plan takes. */
-struct ink_plan_bytes {
-    uint64_t weights;           /* and gradients, optimizer state, averages, running statistics */
-    uint64_t arena;             /* activations and their gradients, workspaces */
-    uint64_t largest;           /* buffer */
-};
-
-/* Tells what a plan will take, without touching the device. */
+/* Tells what a plan will take, without touching the device. Lowering takes a good part of the time that making a plan does. */
 ink_status ink_plan_measure(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan_bytes *bytes);
 
 /* Lowers, places, builds and binds; copies the model's weights to the device. The model may go afterwards. */

@@ -30,18 +30,14 @@ void set_batches(const struct settings *settings, struct ink_train_options *opti
     options->device_memory = settings->device_memory * mebi;
 }
 
-void print_memory(const struct settings *settings, const ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
-                  const struct ink_train_options *options)
+void print_memory(const struct ink_memory_plan *p, bool limited)
 {
-    struct ink_memory_plan plan;
-    if (ink_train_plan_memory(model, device, train, test, options, &plan) || !plan.fits) /* training will tell why */
+    bool sends = p->streams_train || p->streams_test;
+    if (!sends && !limited)
         return;
-    bool sends = plan.streams_train || plan.streams_test;
-    if (!sends && !settings->device_memory)
-        return;
-    printf("memory  %s of %s: weights %s, a batch of %s %s, data %s%s%s%s\n", text_bytes(plan.weights + plan.activations + plan.data).s,
-           text_bytes(plan.available).s, text_bytes(plan.weights).s, text_count((uint64_t)plan.batch).s, text_bytes(plan.activations).s,
-           text_bytes(plan.data).s, sends ? "; sent batch by batch: " : "", plan.streams_train ? "training images" : sends ? "test images" : "",
-           plan.streams_train && plan.streams_test ? " and test images" : "");
+    printf("memory  %s of %s: weights %s, a batch of %s %s, data %s%s%s%s\n", text_bytes(p->weights + p->activations + p->data).s,
+           text_bytes(p->available).s, text_bytes(p->weights).s, text_count((uint64_t)p->batch).s, text_bytes(p->activations).s,
+           text_bytes(p->data).s, sends ? "; sent batch by batch: " : "", p->streams_train ? "training images" : sends ? "test images" : "",
+           p->streams_train && p->streams_test ? " and test images" : "");
     fflush(stdout);
 }

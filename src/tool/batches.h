@@ -10,7 +10,6 @@ bool check_batches(const struct settings *settings);
 void set_batches(const struct settings *settings, struct ink_train_options *options);
 
 /* A line on what training takes of the device's memory, where that is limited or too little for the images. */
-void print_memory(const struct settings *settings, const ink_model *model, ink_device *device, const ink_dataset *train, const ink_dataset *test,
-                  const struct ink_train_options *options);
+void print_memory(const struct ink_memory_plan *plan, bool limited);
 
 #endif

@@ -50,11 +50,17 @@ static void watch_signals(void)
 struct watch {
     struct ink_progress last;
     bool told; /* that it stops */
+    bool begun, limited; /* it was heard of; there is --device-memory */
 };
 
 static bool on_progress(const struct ink_progress *progress, void *user)
 {
     struct watch *watch = user;
+    if (!watch->begun) {
+        bar_clear();
+        print_memory(progress->memory, watch->limited);
+        watch->begun = true;
+    }
     if (!progress->epoch_end) {
         bar_draw(progress);
     } else {
@@ -247,7 +253,7 @@ static bool is_first(const ink_group *group) { return !group || ink_group_get_in
 static int train(const struct settings *settings, ink_model *model, const struct division *division, ink_group *group,
                  const ink_dataset *data, const ink_dataset *test)
 {
-    struct watch watch = {0};
+    struct watch watch = {.limited = settings->device_memory > 0};
     struct ink_train_options options = options_of(settings, &watch);
     set_batches(settings, &options);
     char folder[DATA_PATH_SIZE];
@@ -259,8 +265,6 @@ static int train(const struct settings *settings, ink_model *model, const struct
         return EXIT_USAGE;
     bool stopped = false;
     struct ink_metrics metrics = {0};
-    if (division->count == 1 && !group)
-        print_memory(settings, model, division->devices[0], data, test, &options);
     watch_signals();
     ink_status failed = ink_train(model, NULL, data, test, &options, &stopped, &metrics);
     bar_clear();

@@ -43,6 +43,7 @@ static ink_status prepare_member(struct ink_trainer *t, ink_model *model, struct
     }
     struct ink_recall *recall = recall_of(t, member);
     how.choose_user = recall;
+    how.admit = NULL; /* which looks at the first one's memory */
     INK_TRY(ink_plan_create(member->device, model, &how, &member->plan));
     INK_TRY(recall->status);
     ink_plan_set_int(member->plan, INK_SEED_LOW, (cl_int)(uint32_t)t->options->seed);

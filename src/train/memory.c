@@ -49,14 +49,12 @@ static struct sum data_bytes(const struct ink_memory_need *need, bool streams_tr
     return sum;
 }
 
-ink_status ink_memory_measure(const struct ink_memory_need *need, struct ink_memory_plan *out)
+void ink_memory_fit(const struct ink_memory_need *need, const struct ink_plan_bytes *bytes, struct ink_memory_plan *out)
 {
     const struct ink_device_info *info = &need->device->info;
     uint64_t limit = need->how.train->device_memory;
-    struct ink_plan_bytes bytes;
-    INK_TRY(ink_plan_measure(need->device, need->model, &need->how, &bytes));
-    struct ink_memory_plan plan = {.available = limit && limit < info->memory_bytes ? limit : info->memory_bytes, .weights = bytes.weights,
-                                   .activations = bytes.arena, .batch = need->how.batch};
+    struct ink_memory_plan plan = {.available = limit && limit < info->memory_bytes ? limit : info->memory_bytes, .weights = bytes->weights,
+                                   .activations = bytes->arena, .batch = need->how.batch};
     for (int way = 0; way < 4 && !plan.fits; way++) { /* the test set first: it is gone through less often */
         if (way & 1 && !need->test)
             continue;
@@ -64,10 +62,18 @@ ink_status ink_memory_measure(const struct ink_memory_need *need, struct ink_mem
         plan.streams_train = way & 2;
         struct sum data = data_bytes(need, plan.streams_train, plan.streams_test);
         plan.data = data.bytes;
-        plan.fits = plan.weights + plan.activations + plan.data <= plan.available && bytes.largest <= info->max_alloc_bytes
+        plan.fits = plan.weights + plan.activations + plan.data <= plan.available && bytes->largest <= info->max_alloc_bytes
                     && data.largest <= info->max_alloc_bytes;
     }
+    plan.largest_batch = plan.fits ? plan.batch : 0;
     *out = plan;
+}
+
+ink_status ink_memory_measure(const struct ink_memory_need *need, struct ink_memory_plan *plan)
+{
+    struct ink_plan_bytes bytes;
+    INK_TRY(ink_plan_measure(need->device, need->model, &need->how, &bytes));
+    ink_memory_fit(need, &bytes, plan);
     return INK_OK;
 }
 

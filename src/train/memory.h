@@ -14,7 +14,11 @@ struct ink_memory_need {
     const struct ink_sampler *sampler;
 };
 
-/* All but largest_batch, which is 0. */
+/* What a plan that takes so much, and the data, are together, and which images are to be sent. Where it does not fit, largest_batch
+ * is left to the function below. */
+void ink_memory_fit(const struct ink_memory_need *need, const struct ink_plan_bytes *bytes, struct ink_memory_plan *plan);
+
+/* The same with the plan measured first. */
 ink_status ink_memory_measure(const struct ink_memory_need *need, struct ink_memory_plan *plan);
 
 /* The largest how.batch up to the one given that fits; 0: none. Where steps are of as many samples, they shrink with it; steps of more stay

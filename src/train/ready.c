@@ -27,9 +27,14 @@ static ink_status largest_batch(const struct ink_trainer *t, const struct ink_me
 }
 
 /* Puts data sets on the device, or makes ready to send what does not fit. */
-static ink_status load(struct ink_trainer *t, ink_device *device, const struct ink_memory_plan *memory)
+static ink_status load(struct ink_trainer *t, ink_device *device)
 {
-    if (memory->streams_train || memory->streams_test)
+    const struct ink_memory_plan *memory = &t->memory;
+    bool sends = memory->streams_train || memory->streams_test;
+    if (sends && (t->options->device_count > 1 || t->options->group))
+        return ink_fail(INK_ERROR_MEMORY, "the images do not fit beside the rest, and only a single device is sent them batch by batch; train on one, or take "
+                        "fewer images, or more memory (device_memory, --device-memory)");
+    if (sends)
         INK_TRY(ink_upload_create(device, (size_t)t->batch, ink_shape_count(t->train->shape), &t->upload));
     INK_TRY(memory->streams_train ? ink_feed_send(&t->upload, t->train, &t->feed) : ink_feed_load(device, t->train, 0, &t->feed));
     if (t->sampler.apart_count)
@@ -39,48 +44,55 @@ static ink_status load(struct ink_trainer *t, ink_device *device, const struct i
     return memory->streams_test ? ink_feed_send(&t->upload, t->test, &t->test_feed) : ink_feed_load(device, t->test, 0, &t->test_feed);
 }
 
-/* Several devices, and several processes, have all images on each device. */
-static ink_status check_images(const struct ink_trainer *t, const struct ink_memory_plan *memory)
+/* Takes in what the plan will take, and looks whether there is so much. */
+static ink_status admit(const struct ink_plan_bytes *bytes, void *user)
 {
-    if ((t->options->device_count > 1 || t->options->group) && (memory->streams_train || memory->streams_test))
-        return ink_fail(INK_ERROR_MEMORY, "the images do not fit beside the rest, and are sent batch by batch to a single device only; train on one, or take "
-                        "a larger device_memory (--device-memory) or fewer images");
-    return INK_OK;
+    struct ink_trainer *t = user;
+    ink_memory_fit(&t->need, bytes, &t->memory);
+    if (t->memory.fits)
+        return INK_OK;
+    INK_TRY(largest_batch(t, &t->need, &t->memory.largest_batch));
+    return ink_memory_fail(&t->need, &t->memory);
 }
 
-/* Takes as many samples at once as fit, where a batch does not and nothing else is asked for. */
-static ink_status fit(struct ink_trainer *t, struct ink_memory_need *need, struct ink_memory_plan *memory)
+static ink_status make_plan(struct ink_trainer *t, ink_device *device)
 {
-    bool may = !t->options->micro_batch;
-    t->parts |= may;
-    *need = need_of(t, need->device);
-    INK_TRY(largest_batch(t, need, &memory->largest_batch));
-    if (!may || !memory->largest_batch)
-        return ink_memory_fail(need, memory);
-    t->part = memory->largest_batch;
-    *need = need_of(t, need->device);
-    ink_log(INK_LOG_WARNING, "a batch of %d does not fit into the device's memory: %d samples are worked on at once, and their gradients summed, as with "
-            "micro_batch (--micro-batch)", t->batch, t->part);
-    return ink_memory_measure(need, memory);
+    t->need = need_of(t, device);
+    t->need.how.admit = admit;
+    t->need.how.admit_user = t;
+    if (!t->resumed.file)
+        ink_recall_clear(&t->recall);
+    INK_TRY(ink_plan_create(device, t->model, &t->need.how, &t->plan));
+    INK_TRY(t->recall.status);
+    ink_plan_set_int(t->plan, INK_SEED_LOW, (cl_int)(uint32_t)t->options->seed);
+    ink_plan_set_int(t->plan, INK_SEED_HIGH, (cl_int)(uint32_t)(t->options->seed >> 32));
+    INK_TRY(load(t, device));
+    return ink_feed_bind(&t->feed, t->plan, t->parts ? INK_SECTION_GRADIENTS : INK_SECTION_TRAIN);
+}
+
+/* Works on fewer samples at once, where memory was too little: as many as are known to fit, or half. False: that is not for it to choose. */
+static bool shrink(struct ink_trainer *t)
+{
+    int part = t->memory.fits ? t->part / 2 : t->memory.largest_batch;
+    if (t->options->micro_batch || t->options->device_count > 1 || t->options->group || part < 1 || part >= t->part)
+        return false;
+    ink_log(INK_LOG_WARNING, "a batch of %d does not fit into the device's memory; %d samples are worked on at once and their gradients summed, as with "
+            "micro_batch (--micro-batch)", t->batch, part);
+    t->part = part;
+    t->parts = true;
+    return true;
 }
 
 ink_status ink_trainer_prepare(struct ink_trainer *t, ink_device *device)
 {
-    struct ink_memory_need need = need_of(t, device);
-    struct ink_memory_plan memory;
-    if (!t->resumed.file)
-        ink_recall_clear(&t->recall);
-    INK_TRY(ink_memory_measure(&need, &memory));
-    if (!memory.fits)
-        INK_TRY(fit(t, &need, &memory));
-    INK_TRY(check_images(t, &memory));
-    INK_TRY(ink_plan_create(device, t->model, &need.how, &t->plan));
-    INK_TRY(t->recall.status);
-    ink_plan_set_int(t->plan, INK_SEED_LOW, (cl_int)(uint32_t)t->options->seed);
-    ink_plan_set_int(t->plan, INK_SEED_HIGH, (cl_int)(uint32_t)(t->options->seed >> 32));
-    INK_TRY(load(t, device, &memory));
-    INK_TRY(ink_feed_bind(&t->feed, t->plan, t->parts ? INK_SECTION_GRADIENTS : INK_SECTION_TRAIN));
-    return t->options->device_count > 1 ? ink_trainer_gather(t, t->model, &need.how) : INK_OK;
+    ink_status status = make_plan(t, device);
+    while (status == INK_ERROR_MEMORY && shrink(t)) {
+        ink_trainer_close_plan(t);
+        status = make_plan(t, device);
+    }
+    if (!status && t->options->device_count > 1)
+        status = ink_trainer_gather(t, t->model, &t->need.how);
+    return status;
 }
 
 void ink_trainer_close_plan(struct ink_trainer *t)
@@ -178,9 +190,7 @@ ink_status ink_train_plan_memory(const ink_model *model, ink_device *device, con
         status = ink_memory_measure(&need, &memory);
     if (!status)
         status = t.recall.status;
-    if (!status && memory.fits)
-        memory.largest_batch = memory.batch;
-    else if (!status)
+    if (!status && !memory.fits)
         status = largest_batch(&t, &need, &memory.largest_batch);
     ink_trainer_end(&t);
     ink_choices_free(&choices);

@@ -120,7 +120,7 @@ static void begin_epoch(struct ink_trainer *t, int epoch)
     t->sums = (struct ink_sums){0};
     t->progress = (struct ink_progress){.epoch = epoch, .epochs = t->options->epochs, .samples = t->sampler.kept_count,
                                         .steps = ink_epoch_steps(t->options, t->sampler.kept_count, epoch), .has_test = t->test != NULL,
-                                        .has_validation = t->sampler.apart_count > 0, .best_epoch = t->monitored.best_epoch};
+                                        .has_validation = t->sampler.apart_count > 0, .memory = &t->memory, .best_epoch = t->monitored.best_epoch};
 }
 
 static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics *metrics)

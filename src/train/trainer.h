@@ -40,6 +40,8 @@ struct ink_trainer {
     struct ink_checkpoint resumed;      /* file is NULL: training begins anew */
     char saved[INK_CHECKPOINT_PATH];    /* the last checkpoint; "" */
     double saved_at;
+    struct ink_memory_need need;
+    struct ink_memory_plan memory;      /* streams tells which images upload sends */
     struct ink_upload upload;           /* what sends images that do not fit; empty where all do */
     struct ink_feed feed, validation_feed, test_feed; /* without a split or a test set, the latter are empty */
     struct ink_sums sums;
