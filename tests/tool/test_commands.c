@@ -129,6 +129,29 @@ START_TEST(training_prints_its_lines)
 }
 END_TEST
 
+/* What training says of a split, of batches that grow and of memory, and what it refuses of them: weights of 1.4 MiB do not fit into one. */
+START_TEST(batches_are_told)
+{
+    if (skips())
+        return;
+    struct run run;
+    write_file("linear.txt", "input 28x28x1\ndense 10 softmax\n");
+    run_tool(&run, "train --model linear.txt --limit 128 --epochs 2 --val 0.25 --batch 8 --batch-to 16 --device-memory 1000 --no-tune --out l.safetensors");
+    ck_assert_msg(run.status == 0, "%s%s", run.out, run.err);
+    ck_assert_ptr_nonnull(strstr(run.out, "train   2 epochs of batches of 8 to 16, "));
+    const char *memory = strstr(run.out, "\nmemory  "), *epoch = strstr(run.out, "\nepoch 1/2  loss ");
+    ck_assert_msg(memory && epoch && memory < epoch, "%s", run.out);
+    ck_assert_ptr_nonnull(strstr(memory, " of 1000 MiB: weights "));
+    ck_assert_ptr_nonnull(strstr(memory, ", a batch of 16 "));
+    ck_assert_ptr_nonnull(strstr(epoch, "  validation loss "));
+    ck_assert_ptr_null(strstr(trained.out, "\nmemory  "));
+    run_free(&run);
+    check_run("train --limit 100 --no-tune --device-memory 1", 1, "", "MiB to be used at most (device_memory, --device-memory)");
+    check_run("train --limit 100 --no-tune --val 0.001", 1, "", "validation is 0.001, which of 100 samples leaves none to validate on");
+    check_run("train --limit 100 --no-tune --class-weights 1,2", 1, "", "class_weights has 2 weights, and the data 10 classes");
+}
+END_TEST
+
 START_TEST(evaluation_agrees_with_training)
 {
     if (skips())
@@ -343,7 +366,8 @@ START_TEST(the_bar_fits_its_window)
 END_TEST
 
 static int commands(void)
-RUN_SUITE("commands", devices_are_listed, options_go_before_a_recipe, distorted_images_are_drawn, training_prints_its_lines, evaluation_agrees_with_training,
+RUN_SUITE("commands", devices_are_listed, options_go_before_a_recipe, distorted_images_are_drawn, training_prints_its_lines, batches_are_told,
+          evaluation_agrees_with_training,
           prediction_goes_past_bad_pictures, show_draws_a_page, a_model_for_other_images_is_refused,
           a_signal_stops_and_saves, a_model_that_cannot_be_saved_is_kept,
           a_lost_reader_does_not_stop_training, the_bar_fits_its_window)
