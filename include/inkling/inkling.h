@@ -480,7 +480,8 @@ struct ink_train_options {
     int micro_batch;        /* samples that are worked on at once, at most batch: the gradients of so many after so many are summed, and
                                the weights then changed once for the whole batch. Memory is needed for micro_batch samples only, and the
                                result is that of the whole batch but for rounding, except in batch norm, whose statistics are of
-                               micro_batch samples each; running ones take in each of them. 0: the whole batch */
+                               micro_batch samples each; running ones take in each of them. 0: the whole batch, or, on
+                               a single device where that does not fit, as many as fit, which is told in the log */
 };
 
 /* Over one data set. */

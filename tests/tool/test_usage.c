@@ -74,7 +74,7 @@ START_TEST(usage_errors_name_the_thing)
         {"train --monitor f1", "--monitor: \"f1\" is none of loss|accuracy"},
         {"train --val 1", "--val: 1 is out of range; give a number from 0 to below 1"},
         {"train --sampling balanced", "--sampling: \"balanced\" is none of shuffled|stratified"},
-        {"train --batch-to 64", "--batch-to is 64, below the batch of 128 that it is to grow from"},
+        {"train --batch 128 --batch-to 64", "--batch-to is 64, below the batch of 128 that it is to grow from"},
         {"train --batch-every 2", "--batch-every needs --batch-to"},
         {"train --class-weights=", "--class-weights: needs a value"},
         {"train --checkpoint-every 5x", "--checkpoint-every: \"5x\" is neither steps, as 500, nor minutes, as 10m, nor epochs, as 1e"},

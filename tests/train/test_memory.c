@@ -150,7 +150,29 @@ START_TEST(memory_is_nothing_a_result_depends_on)
 }
 END_TEST
 
-/* With too little for a batch the message tells one that fits, and it does, and the next larger one does not. */
+/* A batch that does not fit is worked on in parts that do, with the same result but for rounding: sums of 600 terms in another order, in a
+ * few steps whose weights are below 1. */
+START_TEST(too_little_memory_divides_a_batch)
+{
+    ink_dataset *train = make_data(1, COUNT);
+    ink_model *whole = make_model(), *divided = make_model();
+    struct ink_train_options options = {.epochs = 1, .batch = 600};
+    struct ink_memory_plan plan;
+    ck_ok(ink_train(whole, test_device(), train, NULL, &options, NULL, NULL));
+    ck_ok(ink_train_plan_memory(divided, test_device(), train, NULL, &options, &plan));
+    options.device_memory = plan.weights + plan.data + plan.activations / 3;
+    ck_ok(ink_train(divided, test_device(), train, NULL, &options, NULL, NULL));
+    for (size_t i = 0; i < whole->trained_count; i++)
+        ck_assert_msg(fabsf(whole->trained[i] - divided->trained[i]) < 1e-4f, "weight %zu is %g, and %g in parts", i, (double)whole->trained[i],
+                      (double)divided->trained[i]);
+    ck_assert(memcmp(whole->trained, divided->trained, whole->trained_count * sizeof(float)) != 0); /* it was divided */
+    ink_model_destroy(&whole);
+    ink_model_destroy(&divided);
+    ink_dataset_destroy(&train);
+}
+END_TEST
+
+/* With too little for what is asked to be worked on at once the message tells what fits, and it does, and the next larger one does not. */
 START_TEST(too_little_memory_is_told)
 {
     ink_dataset *train = make_data(1, COUNT);
@@ -168,12 +190,14 @@ START_TEST(too_little_memory_is_told)
     ck_assert_int_gt(plan.largest_batch, 100);
     ck_assert_int_lt(plan.largest_batch, 600);
     created = 0;
+    options.micro_batch = 600;
     ck_fails(ink_train(model, test_device(), train, NULL, &options, NULL, NULL), INK_ERROR_MEMORY,
              "to be used at most (device_memory, --device-memory); a batch of at most");
     ck_assert_uint_eq(created, 0);
     snprintf(fits, sizeof fits, "a batch of at most %d fits", plan.largest_batch);
     ck_assert_msg(strstr(ink_last_error(), fits) != NULL, "\"%s\" lacks \"%s\"", ink_last_error(), fits);
     options.batch = plan.largest_batch;
+    options.micro_batch = 0;
     ck_ok(ink_train(model, test_device(), train, NULL, &options, NULL, NULL));
     options.batch = COUNT; /* to send it takes more than there is; to send the one that fits does not */
     options.device_memory = plan.weights + 60000;
@@ -195,6 +219,7 @@ int main(void)
     TCase *all = tcase_create("memory");
     tcase_add_loop_test(all, images_that_are_sent_give_the_same_bits, 0, WAYS);
     tcase_add_test(all, memory_is_nothing_a_result_depends_on);
+    tcase_add_test(all, too_little_memory_divides_a_batch);
     tcase_add_test(all, too_little_memory_is_told);
     return run_case(suite, all);
 }
