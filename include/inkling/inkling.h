@@ -385,6 +385,9 @@ struct ink_memory_plan {
     int largest_batch;      /* up to that, which fits; 0: none */
 };
 
+/* A training that runs. */
+typedef struct ink_trainer ink_training;
+
 /* Where training stands; handed to the callback. */
 struct ink_progress {
     int epoch, epochs;         /* epoch counts from 1 */
@@ -401,11 +404,19 @@ struct ink_progress {
     bool has_validation;       /* samples are kept apart; then at the end of an epoch: */
     double validation_loss, validation_accuracy;
     const struct ink_memory_plan *memory; /* what is taken of the device's memory; valid during the call */
+    ink_training *training;    /* for ink_training_read() and ink_training_checkpoint(); valid during the call */
 };
 
 /* Called a few times a second and at the end of each epoch; the model's host tensors are current in the latter
- * only. Returns false to stop after the step that runs. */
+ * only, or after ink_training_read(). Returns false to stop after the step that runs. */
 typedef bool (*ink_progress_function)(const struct ink_progress *progress, void *user);
+
+/* To be called from the callback. The first waits for the steps that are begun and copies the weights, their average where it is kept, and
+ * the running statistics into the model. The second has a checkpoint written before the next step, into the folder that the options
+ * name; behind the last step there is nothing to go on with, and none is. INK_ERROR_ARGUMENT in a group of processes, which would have to
+ * call together, and without a folder for checkpoints. */
+INK_API ink_status ink_training_read(ink_training *training);
+INK_API ink_status ink_training_checkpoint(ink_training *training);
 
 struct ink_train_options {
     int epochs;             /* 0: 5 */

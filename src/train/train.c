@@ -31,6 +31,24 @@ static void show(struct ink_trainer *t)
         *(t->options->group ? &t->peers.stop_asked : &t->stopped) = true;
 }
 
+ink_status ink_training_read(ink_training *t)
+{
+    if (t->options->group)
+        return ink_fail(INK_ERROR_ARGUMENT, "weights are not read within an epoch where several processes train together; read them at its end");
+    INK_TRY(ink_trainer_settle(t, 0));
+    return ink_plan_download(t->plan, t->model);
+}
+
+ink_status ink_training_checkpoint(ink_training *t)
+{
+    if (t->options->group)
+        return ink_fail(INK_ERROR_ARGUMENT, "no single process asks for a checkpoint where several train together; say when in the options");
+    if (!t->options->checkpoints)
+        return ink_fail(INK_ERROR_ARGUMENT, "there is no folder for checkpoints; name one in the options (checkpoints)");
+    t->asked = true;
+    return INK_OK;
+}
+
 /* True if the step just enqueued is to be followed by a checkpoint. */
 static bool is_due(const struct ink_trainer *t)
 {
@@ -70,6 +88,11 @@ static ink_status run_steps(struct ink_trainer *t)
         if (t->finished > first && ink_clock() - t->shown >= show_seconds) {
             INK_TRY(ink_trainer_tally(t));
             show(t);
+            if (t->asked && !t->stopped) { /* else it is written at the stop */
+                t->asked = false;
+                INK_TRY(settle_well(t));
+                INK_TRY(ink_trainer_save(t));
+            }
         }
     }
     INK_TRY(ink_trainer_settle(t, 0));
@@ -120,7 +143,7 @@ static void begin_epoch(struct ink_trainer *t, int epoch)
     t->sums = (struct ink_sums){0};
     t->progress = (struct ink_progress){.epoch = epoch, .epochs = t->options->epochs, .samples = t->sampler.kept_count,
                                         .steps = ink_epoch_steps(t->options, t->sampler.kept_count, epoch), .has_test = t->test != NULL,
-                                        .has_validation = t->sampler.apart_count > 0, .memory = &t->memory, .best_epoch = t->monitored.best_epoch};
+                                        .has_validation = t->sampler.apart_count > 0, .memory = &t->memory, .training = t, .best_epoch = t->monitored.best_epoch};
 }
 
 static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics *metrics)
@@ -133,8 +156,10 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
         INK_TRY(ink_trainer_go_back(t));
     if (!resumed)
         INK_TRY(ink_trainer_keep(t));
-    if (!resumed && epoch > 1 && t->options->checkpoints && t->options->checkpoint_epochs && (epoch - 1) % t->options->checkpoint_epochs == 0)
+    bool due = t->asked || (t->options->checkpoint_epochs && (epoch - 1) % t->options->checkpoint_epochs == 0);
+    if (!resumed && epoch > 1 && t->options->checkpoints && due)
         INK_TRY(ink_trainer_save(t));
+    t->asked = false;
     t->began = t->shown = ink_clock();
     ink_status status = run_steps(t);
     if (status) {

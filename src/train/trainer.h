@@ -53,7 +53,7 @@ struct ink_trainer {
     cl_event in_flight[INK_MOST_IN_FLIGHT]; /* of steps i, i + 1, ... at i % INK_MOST_IN_FLIGHT */
     size_t enqueued, finished, window;  /* steps of this epoch */
     double began, shown;
-    bool stopped;
+    bool stopped, asked;                /* by the callback: to end, and for a checkpoint */
     struct ink_progress progress;
 };
 

@@ -3,9 +3,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "model/trial.h"
+#include "scratch.h"
 #include "suite.h"
+#include "train/checkpoint.h"
 #include "train/sampler.h"
 #include "train/train.h"
 #include "util/rng.h"
@@ -270,6 +273,86 @@ START_TEST(a_warmup_longer_than_the_run_is_told)
 }
 END_TEST
 
+/* What a callback does within an epoch. */
+struct within {
+    ink_model *model;
+    float weights[4096];
+    size_t step;               /* at which it acted; 0: not yet */
+    ink_status refused;
+};
+
+static ink_dataset *make_many(void)
+{
+    enum { MANY = 12000 };
+    static uint8_t images[MANY * PIXELS], labels[MANY];
+    ink_dataset *few = make_data(), *many = NULL;
+    for (size_t i = 0; i < MANY; i++) {
+        memcpy(images + i * PIXELS, ink_dataset_image(few, i % COUNT), PIXELS);
+        labels[i] = (uint8_t)ink_dataset_label(few, i % COUNT);
+    }
+    ck_ok(ink_dataset_create(images, labels, MANY, (struct ink_shape){SIDE, SIDE, 1}, CLASSES, &many));
+    ink_dataset_destroy(&few);
+    return many;
+}
+
+static bool read_and_stop(const struct ink_progress *progress, void *user)
+{
+    struct within *w = user;
+    ck_ok(ink_training_read(progress->training));
+    w->refused = ink_training_checkpoint(progress->training);
+    memcpy(w->weights, w->model->trained, w->model->trained_count * sizeof(float));
+    w->step = progress->epoch_end ? 0 : progress->step;
+    return false;
+}
+
+static bool ask_once(const struct ink_progress *progress, void *user)
+{
+    struct within *w = user;
+    if (!w->step && !progress->epoch_end) {
+        ck_ok(ink_training_checkpoint(progress->training));
+        w->step = progress->step;
+    }
+    return true;
+}
+
+/* One sample a step makes an epoch so long that the callback is called within it. Weights that are read are those that training has when it
+ * stops there; a checkpoint that is asked for is of a place not far behind. */
+START_TEST(a_callback_reads_and_asks_for_checkpoints)
+{
+    struct within w = {.model = make_model()};
+    ink_dataset *data = make_many();
+    struct ink_train_options options = {.epochs = 1, .batch = 1, .progress = read_and_stop, .user = &w};
+    bool stopped = false;
+    ck_ok(ink_train(w.model, test_device(), data, NULL, &options, &stopped, NULL));
+    ck_assert(stopped);
+    ck_assert_uint_gt(w.step, 0);
+    ck_assert_mem_eq(w.weights, w.model->trained, w.model->trained_count * sizeof(float));
+    ck_assert_int_eq(w.refused, INK_ERROR_ARGUMENT);
+
+    w.step = 0;
+    options.progress = ask_once;
+    options.checkpoints = scratch_path("asked");
+    options.checkpoint_epochs = 9;
+    ck_ok(ink_train(w.model, test_device(), data, NULL, &options, NULL, NULL));
+    ck_assert_uint_gt(w.step, 0);
+    ck_assert_int_eq(scratch_count(scratch_path("asked")), 1);
+    char path[INK_CHECKPOINT_PATH];
+    struct ink_checkpoint_info info = {0};
+    ink_model *kept = NULL;
+    for (uint64_t step = w.step; !kept && step < 12000; step++) {
+        ck_ok(ink_checkpoint_path(scratch_path("asked"), step, path));
+        if (access(path, F_OK) == 0)
+            ck_ok(ink_checkpoint_load(path, &kept, &info));
+    }
+    ck_assert_int_eq(info.epoch, 1);
+    ck_assert_uint_ge(info.step, w.step);
+    ck_assert_uint_lt(info.step, 12000);
+    ink_model_destroy(&kept);
+    ink_model_destroy(&w.model);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("loop");
@@ -281,6 +364,7 @@ int main(void)
     tcase_add_test(all, patience_ends_training);
     tcase_add_test(all, rates_reach_the_device);
     tcase_add_test(all, the_average_is_what_is_left);
+    tcase_add_test(all, a_callback_reads_and_asks_for_checkpoints);
     tcase_add_test(all, a_warmup_longer_than_the_run_is_told);
     return run_case(suite, all);
 }
