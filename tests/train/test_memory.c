@@ -84,7 +84,8 @@ static struct end run(struct ink_train_options options)
 
 static const struct ink_train_options ways[] = {
     {.epochs = 3, .batch = 32, .optimizer = INK_ADAM},
-    {.epochs = 4, .batch = 8, .batch_to = 50, .validation = 0.2, .optimizer = INK_SGD, .sampling = INK_SAMPLING_STRATIFIED, .ema = 0.9},
+    {.epochs = 4, .batch = 8, .batch_to = 50, .validation = 0.2, .optimizer = INK_SGD, .sampling = INK_SAMPLING_STRATIFIED, .ema = 0.9,
+     .augmentation = {.shift = 1, .rotate = 10, .noise = 0.1}},
     {.epochs = 2, .batch = 700, .optimizer = INK_SGD, .momentum = 0.9, .clip_norm = 1},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
