@@ -351,7 +351,7 @@ static int run(const struct settings *settings)
 
 static const struct option options[] = {
     {OPTION_TEXT, FIELD(recipe), "recipe", 'r', "NAME|FILE", 0, 0, 0, 0, "default",
-     "options that are not given here: seed (plain training), fast (99 % in little time), default (the best of five epochs), or a file "
+     "options that are not given here: seed (plain training), fast (99 % in one epoch), default (the best of five epochs), or a file "
      "with a line for each"},
     {OPTION_TEXT, FIELD(model), "model", 'm', "FILE", 0, 0, 0, 0, NULL,
      "text form of the model to train (else the reference model)"},

@@ -116,7 +116,7 @@ START_TEST(what_does_not_fit_is_told)
     if (!has_device)
         return;
     write_file("m.txt", "input 28x28x1\nflatten\ndense 10 softmax\n");
-    check_run("train --model m.txt --limit 64 --batch 16 --epochs 3 --no-tune --out told.safetensors --checkpoint-every 4", 0, "saved told", "");
+    check_run("train --recipe seed --model m.txt --limit 64 --batch 16 --epochs 3 --no-tune --out told.safetensors --checkpoint-every 4", 0, "saved told", "");
     ck_assert_int_eq(glob("told.checkpoints/checkpoint-*.safetensors", 0, NULL, &found), 0);
     ck_assert_uint_eq(found.gl_pathc, 3);
     const char *last = found.gl_pathv[2];
