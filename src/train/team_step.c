@@ -6,6 +6,7 @@
 #include "train/team.h"
 #include "util/clock.h"
 
+enum { ALONE = 1 << 19 }; /* sums of fewer floats are done before other threads are awake */
 static const double measured_seconds = 0.02; /* of a part: long beside what its beginning and end take */
 
 static bool has_gradients(const struct ink_member *member) { return !member->lost && member->part_count > 0; }
@@ -38,21 +39,26 @@ static ink_status compute(struct ink_team *team, struct ink_member *member)
     return team->state ? ink_plan_get(member->plan, INK_STATE, member->state) : INK_OK;
 }
 
-/* Sums the gradients of all members in a stretch of the buffer, one for each member that is left. */
-static ink_status add_up(struct ink_team *team, struct ink_member *member)
+/* Sums the gradients of all members in a stretch of the buffer. */
+static void add_up(struct ink_team *team, size_t first, size_t end)
 {
-    size_t left = 0, before = 0;
-    for (int i = 0; i < team->count; i++) {
-        left += !team->members[i].lost;
-        before += !team->members[i].lost && &team->members[i] < member;
-    }
-    size_t first = team->floats * before / left, end = team->floats * (before + 1) / left;
     memset(team->sum + first, 0, (end - first) * sizeof(float));
     for (int i = 0; i < team->count; i++) {
         const float *gradients = has_gradients(&team->members[i]) ? team->members[i].gradients : NULL;
         for (size_t k = first; k < end && gradients; k++)
             team->sum[k] += gradients[k];
     }
+}
+
+/* The same in one of as many stretches as there are members left. */
+static ink_status add_up_stretch(struct ink_team *team, struct ink_member *member)
+{
+    size_t left = 0, before = 0;
+    for (int i = 0; i < team->count; i++) {
+        left += !team->members[i].lost;
+        before += !team->members[i].lost && &team->members[i] < member;
+    }
+    add_up(team, team->floats * before / left, team->floats * (before + 1) / left);
     return INK_OK;
 }
 
@@ -163,7 +169,10 @@ ink_status ink_team_step(struct ink_team *team, int start, int n)
         team->members[i].part_count = team->members[i].parts_done = 0;
     INK_TRY(divide(team, &(struct ink_part){start, n, 0, n}));
     INK_TRY(compute_all(team));
-    ink_team_each(team, add_up);
+    if (team->floats * (size_t)team->count < ALONE)
+        add_up(team, 0, team->floats);
+    else
+        ink_team_each(team, add_up_stretch);
     if (team->state)
         average_state(team, n);
     ink_team_each(team, change);

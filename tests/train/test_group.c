@@ -121,7 +121,8 @@ static ink_status train(const char *what, ink_group *group, struct end *end, boo
     must(ink_device_open(NULL, &device));
     ink_status status = ink_train(model, device, data, data, &options, stopped, NULL);
     memcpy(end->weights, model->trained, model->trained_count * sizeof(float));
-    memcpy(end->weights + model->trained_count, model->state, model->state_count * sizeof(float));
+    if (model->state_count)
+        memcpy(end->weights + model->trained_count, model->state, model->state_count * sizeof(float));
     ink_model_destroy(&model);
     ink_dataset_destroy(&data);
     ink_device_destroy(&device);
@@ -153,11 +154,12 @@ static int be_one(const char *what)
     return 0;
 }
 
-/* Has so many processes do something; their reports. */
+/* Has so many processes do something; their reports. MPI keeps memory for modules that it unloads, which a sanitizer cannot tell from
+ * leaks. */
 static void run(int processes, const char *what, struct report *reports)
 {
     char command[4096], name[32];
-    snprintf(command, sizeof command, "GROUP_FOLDER='%s' '%s' -n %d '%s' %s </dev/null", scratch_folder, getenv("INKLING_MPIRUN"), processes, program, what);
+    snprintf(command, sizeof command, "ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 GROUP_FOLDER='%s' '%s' -n %d '%s' %s </dev/null", scratch_folder, getenv("INKLING_MPIRUN"), processes, program, what);
     int status = system(command);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: ended with %d", command, status);
     for (int p = 0; p < processes; p++) {

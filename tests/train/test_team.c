@@ -283,8 +283,9 @@ START_TEST(two_platforms_train_together)
     struct ink_device_info *infos;
     ink_device **devices;
     size_t count, opened;
-    char selectors[16];
+    char selectors[32];
     int other = -1;
+    setenv("RUSTICL_ENABLE", "llvmpipe", 0); /* a second platform, where Mesa brings one */
     ck_ok(ink_device_list(&infos, &count));
     for (size_t i = 0; i < count; i++)
         if (infos[i].usable && strcmp(infos[i].platform, test_device()->info.platform) != 0)
@@ -408,7 +409,6 @@ int main(void)
 {
     Suite *suite = suite_create("team");
     TCase *all = tcase_create("team");
-    setenv("RUSTICL_ENABLE", "llvmpipe", 0); /* a second platform, where Mesa brings one */
     tcase_add_test(all, shares_cut_the_whole_batch);
     tcase_add_test(all, shares_follow_speed);
     tcase_add_test(all, wrong_lists_are_refused);
