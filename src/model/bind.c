@@ -207,7 +207,10 @@ static void note_scalars(struct ink_bound *bound, const cl_int scalars[INK_SCALA
     }
 }
 
-static ink_status enqueue(struct ink_bound *bound, cl_command_queue queue, int i, int n, const bool changed[INK_SCALARS], cl_event *event)
+/* After a failure, some kernels may not have taken them. */
+static void forget_scalars(struct ink_bound *bound) { memset(bound->set, 0, sizeof bound->set); }
+
+static ink_status set_and_enqueue(struct ink_bound *bound, cl_command_queue queue, int i, int n, const bool changed[INK_SCALARS], cl_event *event)
 {
     const struct ink_launch *launch = &bound->list->launches[i];
     if (launch->call)
@@ -223,6 +226,14 @@ static ink_status enqueue(struct ink_bound *bound, cl_command_queue queue, int i
     }
     cl_int code = clEnqueueNDRangeKernel(queue, bound->kernels[i], 3, NULL, global, local, 0, NULL, event);
     return ink_cl_check(bound->device, code, "clEnqueueNDRangeKernel", launch->label);
+}
+
+static ink_status enqueue(struct ink_bound *bound, cl_command_queue queue, int i, int n, const bool changed[INK_SCALARS], cl_event *event)
+{
+    ink_status status = set_and_enqueue(bound, queue, i, n, changed, event);
+    if (status)
+        forget_scalars(bound);
+    return status;
 }
 
 ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], cl_event *done)
@@ -276,6 +287,8 @@ ink_status ink_bound_time(struct ink_bound *bound, cl_command_queue queue, int n
         if (launch->call && !status)
             status = ink_cl_check(bound->device, clEnqueueMarkerWithWaitList(queue, 0, NULL, &events[2 * i + 1]), "clEnqueueMarkerWithWaitList", launch->label);
     }
+    if (status)
+        forget_scalars(bound);
     cl_int code = clFinish(queue);
     if (!status)
         status = ink_cl_check(bound->device, code, "clFinish", "timing launches");
