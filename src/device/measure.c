@@ -69,10 +69,15 @@ static ink_status build(struct bench *b)
     return ink_buffer_create(b->device, b->groups * b->local * sizeof(float), "measuring", &b->out);
 }
 
+static ink_status set(const struct trial *t, cl_uint argument, size_t bytes, const void *value)
+{
+    return ink_cl_check(t->device, clSetKernelArg(t->kernel, argument, bytes, value), "clSetKernelArg", "measuring");
+}
+
 static ink_status run(const struct trial *t, double *seconds)
 {
     size_t global = t->groups * t->local;
-    INK_TRY(ink_cl_check(t->device, clSetKernelArg(t->kernel, t->rounds_argument, sizeof t->rounds, &t->rounds), "clSetKernelArg", "measuring"));
+    INK_TRY(set(t, t->rounds_argument, sizeof t->rounds, &t->rounds));
     double began = ink_clock();
     cl_int code = clEnqueueNDRangeKernel(t->device->queue, t->kernel, 1, NULL, &global, &t->local, 0, NULL, NULL);
     INK_TRY(ink_cl_check(t->device, code, "clEnqueueNDRangeKernel", "measuring"));
@@ -117,9 +122,9 @@ static ink_status measure_flops(struct bench *b, double seconds, struct ink_devi
         struct ink_spread flops;
         struct trial t = {.device = b->device, .kernel = b->kernels[i], .groups = b->groups, .local = b->local, .rounds_argument = 1,
                           .work = 2.0 * b->widths[i] * b->chains[i] * (double)(b->groups * b->local)};
-        clSetKernelArg(t.kernel, 0, sizeof b->out, &b->out);
-        clSetKernelArg(t.kernel, 2, sizeof x, &x);
-        clSetKernelArg(t.kernel, 3, sizeof y, &y);
+        INK_TRY(set(&t, 0, sizeof b->out, &b->out));
+        INK_TRY(set(&t, 2, sizeof x, &x));
+        INK_TRY(set(&t, 3, sizeof y, &y));
         INK_TRY(try(b, &t, seconds / b->variants, &flops, &speed->samples));
         if (flops.median > speed->flops.median) {
             speed->flops = flops;
@@ -144,12 +149,9 @@ static ink_status measure_size(struct bench *b, size_t bytes, double seconds, bo
     cl_uint next = 0;
     struct trial t = {.device = b->device, .kernel = b->kernels[b->variants + triad], .groups = b->groups, .local = b->local, .work = (double)*used};
     for (int i = 0; i < arrays; i++)
-        clSetKernelArg(t.kernel, next++, sizeof(cl_mem), &b->buffers[i]);
-    if (triad)
-        clSetKernelArg(t.kernel, next++, sizeof scale, &scale);
-    else
-        clSetKernelArg(t.kernel, next++, sizeof(cl_mem), &b->out);
-    clSetKernelArg(t.kernel, next++, sizeof count, &count);
+        INK_TRY(set(&t, next++, sizeof(cl_mem), &b->buffers[i]));
+    INK_TRY(triad ? set(&t, next++, sizeof scale, &scale) : set(&t, next++, sizeof(cl_mem), &b->out));
+    INK_TRY(set(&t, next++, sizeof count, &count));
     t.rounds_argument = next;
     return try(b, &t, seconds, speed, samples);
 }

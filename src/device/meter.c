@@ -50,12 +50,13 @@ static ink_status spin(struct ink_meter *meter, size_t groups, int rounds, doubl
 {
     const cl_float a = 0.999f, b = 0.001f;
     const size_t local = 1;
-    clSetKernelArg(meter->spin, 0, sizeof meter->out, &meter->out);
-    clSetKernelArg(meter->spin, 1, sizeof rounds, &rounds);
-    clSetKernelArg(meter->spin, 2, sizeof a, &a);
-    clSetKernelArg(meter->spin, 3, sizeof b, &b);
+    cl_int code = clSetKernelArg(meter->spin, 0, sizeof meter->out, &meter->out);
+    code = code ? code : clSetKernelArg(meter->spin, 1, sizeof rounds, &rounds);
+    code = code ? code : clSetKernelArg(meter->spin, 2, sizeof a, &a);
+    code = code ? code : clSetKernelArg(meter->spin, 3, sizeof b, &b);
+    INK_TRY(ink_cl_check(meter->device, code, "clSetKernelArg", "the watch over samples"));
     double began = ink_clock();
-    cl_int code = clEnqueueNDRangeKernel(meter->device->queue, meter->spin, 1, NULL, &groups, &local, 0, NULL, NULL);
+    code = clEnqueueNDRangeKernel(meter->device->queue, meter->spin, 1, NULL, &groups, &local, 0, NULL, NULL);
     INK_TRY(ink_cl_check(meter->device, code, "clEnqueueNDRangeKernel", "the watch over samples"));
     INK_TRY(ink_cl_check(meter->device, clFinish(meter->device->queue), "clFinish", "the watch over samples"));
     *seconds = ink_clock() - began;
