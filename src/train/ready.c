@@ -97,6 +97,11 @@ ink_status ink_trainer_prepare(struct ink_trainer *t, ink_device *device)
 
 void ink_trainer_close_plan(struct ink_trainer *t)
 {
+    for (; t->finished < t->enqueued; t->finished++) { /* after a failure, which is told already */
+        cl_event event = t->in_flight[t->finished % INK_MOST_IN_FLIGHT];
+        clWaitForEvents(1, &event);
+        clReleaseEvent(event);
+    }
     ink_trainer_dismiss(t);
     ink_plan_destroy(&t->plan);
     ink_feed_destroy(&t->feed);

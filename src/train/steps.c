@@ -61,7 +61,10 @@ static ink_status run_parts(struct ink_trainer *t, int start, int n, cl_event *d
     INK_TRY(ink_feed_begin(&t->feed, t->plan, start, n));
     INK_TRY(ink_plan_run_part(t->plan, &(struct ink_part){start, n, 0, n}, false));
     INK_TRY(ink_plan_run(t->plan, INK_SECTION_UPDATE, start, n, done));
-    return ink_feed_end(&t->feed, *done);
+    ink_status status = ink_feed_end(&t->feed, *done);
+    if (status)
+        clReleaseEvent(*done);
+    return status;
 }
 
 ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
