@@ -106,6 +106,7 @@ void ink_trainer_dismiss(struct ink_trainer *t)
     t->plan = team->members[0].plan;
     for (int i = 0; i < team->count; i++) {
         struct ink_member *member = &team->members[i];
+        clFinish(member->device->queue); /* sums may still be on their way to it, after a failure */
         if (member->gradients)
             ink_plan_unmap_gradients(member->plan, member->gradients);
         if (i) { /* those of the first are the trainer's */
@@ -126,15 +127,46 @@ void ink_trainer_dismiss(struct ink_trainer *t)
     t->team = NULL;
 }
 
+/* Takes down how a member did, which is left out where it failed. */
+static void note(struct ink_member *member, ink_status status)
+{
+    member->status = status;
+    if (status)
+        snprintf(member->message, sizeof member->message, "%s", ink_last_error());
+}
+
+/* Goes on with those that did not fail. *lost: there was one that did. */
+static ink_status leave_out(struct ink_trainer *t, bool *lost)
+{
+    INK_TRY(ink_team_leave_out(t->team, lost));
+    t->plan = ink_team_leader(t->team)->plan;
+    return INK_OK;
+}
+
+ink_status ink_trainer_ask(struct ink_trainer *t, ink_status (*what)(struct ink_trainer *t, struct ink_plan *plan))
+{
+    if (!t->team)
+        return what(t, t->plan);
+    for (bool lost = true; lost;) {
+        for (int i = 0; i < t->team->count; i++)
+            t->team->members[i].status = INK_OK;
+        struct ink_member *leader = ink_team_leader(t->team);
+        note(leader, what(t, leader->plan));
+        INK_TRY(leave_out(t, &lost));
+    }
+    return INK_OK;
+}
+
 /* Does something with the plan of each member that is left, or with the only plan. */
 static ink_status for_each_plan(struct ink_trainer *t, ink_status (*what)(struct ink_trainer *t, struct ink_plan *plan, const void *with), const void *with)
 {
+    bool lost;
     if (!t->team)
         return what(t, t->plan, with);
     for (int i = 0; i < t->team->count; i++)
         if (!t->team->members[i].lost)
-            INK_TRY(what(t, t->team->members[i].plan, with));
-    return INK_OK;
+            note(&t->team->members[i], what(t, t->team->members[i].plan, with));
+    return leave_out(t, &lost);
 }
 
 static ink_status put(struct ink_trainer *t, struct ink_plan *plan, const void *with)
@@ -197,14 +229,15 @@ ink_status ink_trainer_order(struct ink_trainer *t, int epoch)
     struct ink_feed *feed = &t->feed;
     if (!t->team)
         return ink_feed_order(feed, &t->sampler, epoch);
+    bool lost;
     feed->count = t->sampler.kept_count;
     INK_TRY(ink_sampler_order(&t->sampler, epoch, feed->host_order));
     for (int i = 0; i < t->team->count; i++) {
         struct ink_member *member = &t->team->members[i];
         if (!member->lost)
-            INK_TRY(ink_buffer_write(member->device, member->feed.order, 0, feed->host_order, feed->count * sizeof *feed->host_order));
+            note(member, ink_buffer_write(member->device, member->feed.order, 0, feed->host_order, feed->count * sizeof *feed->host_order));
     }
-    return INK_OK;
+    return leave_out(t, &lost);
 }
 
 ink_status ink_trainer_team_step(struct ink_trainer *t, int start, int n)

@@ -86,6 +86,10 @@ ink_status ink_trainer_enqueue(struct ink_trainer *t, size_t place)
     return INK_OK;
 }
 
+static ink_status take_snapshot(struct ink_trainer *t, struct ink_plan *plan) { return ink_snapshot_take(&t->good, plan); }
+
+static ink_status read_weights(struct ink_trainer *t, struct ink_plan *plan) { return ink_plan_get(plan, INK_PARAMETERS, t->values); }
+
 ink_status ink_trainer_keep(struct ink_trainer *t)
 {
     t->good.step = t->step;
@@ -96,7 +100,7 @@ ink_status ink_trainer_keep(struct ink_trainer *t)
     t->good.weight_count = t->team ? t->team->count : 0;
     for (int i = 0; i < t->good.weight_count; i++)
         t->good.weights[i] = t->team->shares.weights[i];
-    return ink_snapshot_take(&t->good, t->plan);
+    return ink_trainer_ask(t, take_snapshot);
 }
 
 ink_status ink_trainer_go_back(struct ink_trainer *t)
@@ -139,7 +143,7 @@ static ink_status diverge(struct ink_trainer *t, size_t step)
 ink_status ink_trainer_check(struct ink_trainer *t)
 {
     struct ink_tensor tensor;
-    INK_TRY(ink_plan_get(t->plan, INK_PARAMETERS, t->values));
+    INK_TRY(ink_trainer_ask(t, read_weights));
     return ink_model_find_not_finite(t->model, t->values, &tensor) ? diverge(t, t->finished + 1) : INK_OK;
 }
 

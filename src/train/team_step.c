@@ -1,4 +1,5 @@
 /* A step, an evaluation and a measurement of speed, each divided among the devices of a team; see team.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,11 +12,11 @@ static const double measured_seconds = 0.02; /* of a part: long beside what its 
 
 static bool has_gradients(const struct ink_member *member) { return !member->lost && member->part_count > 0; }
 
-static void unmap(struct ink_member *member)
+static ink_status unmap(struct ink_member *member)
 {
-    if (member->gradients)
-        ink_plan_unmap_gradients(member->plan, member->gradients);
+    const float *gradients = member->gradients;
     member->gradients = NULL;
+    return gradients ? ink_plan_unmap_gradients(member->plan, gradients) : INK_OK;
 }
 
 /* The gradients of the parts that are not done yet, on top of those that are. */
@@ -25,7 +26,7 @@ static ink_status compute(struct ink_team *team, struct ink_member *member)
     struct ink_feed *feed = &member->feed;
     if (member->parts_done == member->part_count)
         return INK_OK;
-    unmap(member);
+    INK_TRY(unmap(member));
     for (; member->parts_done < member->part_count; member->parts_done++) {
         const struct ink_part *part = &member->parts[member->parts_done];
         size_t start = (size_t)part->start, n = (size_t)part->n;
@@ -65,7 +66,7 @@ static ink_status add_up_stretch(struct ink_team *team, struct ink_member *membe
 /* Changes the weights by the sum; does not wait. */
 static ink_status change(struct ink_team *team, struct ink_member *member)
 {
-    unmap(member);
+    INK_TRY(unmap(member));
     INK_TRY(ink_plan_write_gradients(member->plan, team->sum));
     INK_TRY(ink_plan_run(member->plan, INK_SECTION_UPDATE, 0, 1, NULL));
     if (team->state)
@@ -156,6 +157,8 @@ static ink_status follow(struct ink_team *team)
         leader->status = ink_plan_get(leader->plan, INK_PARAMETERS, team->weights);
         if (team->average && !leader->status)
             leader->status = ink_plan_get(leader->plan, INK_AVERAGE, team->average);
+        if (leader->status)
+            snprintf(leader->message, sizeof leader->message, "%s", ink_last_error());
         INK_TRY(ink_team_leave_out(team, &lost));
     }
     ink_team_each(team, take_over);

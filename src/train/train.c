@@ -146,6 +146,8 @@ static void begin_epoch(struct ink_trainer *t, int epoch)
                                         .has_validation = t->sampler.apart_count > 0, .memory = &t->memory, .training = t, .best_epoch = t->monitored.best_epoch};
 }
 
+static ink_status download(struct ink_trainer *t, struct ink_plan *plan) { return ink_plan_download(plan, t->model); }
+
 static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics *metrics)
 {
     bool resumed = t->resumed.file && epoch == t->good.epoch && t->step == t->good.step;
@@ -161,19 +163,15 @@ static ink_status run_epoch(struct ink_trainer *t, int epoch, struct ink_metrics
         INK_TRY(ink_trainer_save(t));
     t->asked = false;
     t->began = t->shown = ink_clock();
-    ink_status status = run_steps(t);
-    if (status) {
-        ink_trainer_settle(t, 0);
-        return status;
-    }
+    INK_TRY(run_steps(t));
     if (t->stopped && t->options->checkpoints) {
         INK_TRY(ink_trainer_keep(t));
         INK_TRY(ink_trainer_save(t));
     }
     if (t->stopped)
-        return ink_plan_download(t->plan, t->model);
+        return ink_trainer_ask(t, download);
     INK_TRY(end_epoch(t, metrics));
-    INK_TRY(ink_plan_download(t->plan, t->model));
+    INK_TRY(ink_trainer_ask(t, download));
     t->progress.epoch_end = true;
     show(t);
     if (t->options->group)

@@ -75,6 +75,9 @@ ink_status ink_trainer_check(struct ink_trainer *t);
 /* The order of an epoch. */
 ink_status ink_trainer_order(struct ink_trainer *t, int epoch);
 
+/* Reads something from the plan. Of several devices it is the leader's; where that fails it is left out, and the next one is asked. */
+ink_status ink_trainer_ask(struct ink_trainer *t, ink_status (*what)(struct ink_trainer *t, struct ink_plan *plan));
+
 /* Copies what was kept into every plan; and makes every plan as new, with the weights of a model. */
 ink_status ink_trainer_put(struct ink_trainer *t);
 ink_status ink_trainer_rewind(struct ink_trainer *t, const ink_model *model);
