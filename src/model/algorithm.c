@@ -41,7 +41,7 @@ ink_status ink_check_algorithms(const char *text)
 
 bool ink_algorithm_applies(const struct ink_algorithm *algorithm, const struct ink_call *call)
 {
-    return (!call->node->pool.height || algorithm->pools) && (!algorithm->applies || algorithm->applies(call));
+    return (!call->node->pool.height || algorithm->pools) && !(call->reproducible && algorithm->reorders) && (!algorithm->applies || algorithm->applies(call));
 }
 
 struct ink_choice ink_lower_choice(const struct ink_lowering *how, const struct ink_call *call)

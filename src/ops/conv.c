@@ -51,7 +51,7 @@ static void describe(const struct ink_node *node, char *text, size_t size)
 }
 
 #ifdef INK_CLBLAST
-#define CLBLAST(emit) {"im2col", INK_STYLE_AUTO, NULL, emit, .on_request = true},
+#define CLBLAST(emit) {"im2col", INK_STYLE_AUTO, NULL, emit, .on_request = true, .reorders = true},
 #else
 #define CLBLAST(emit)
 #endif
@@ -67,21 +67,21 @@ const struct ink_op ink_op_conv = {
     .describe = describe,
     .passes = {
         [INK_FORWARD] = (const struct ink_algorithm[]){
-            {"winograd", INK_STYLE_CPU, ink_winograd_applies, ink_winograd_forward, .pools = true, .variants = ink_winograd_variants},
+            {"winograd", INK_STYLE_CPU, ink_winograd_applies, ink_winograd_forward, .pools = true, .variants = ink_winograd_variants, .reorders = true},
             {"direct", INK_STYLE_CPU, ink_conv_direct_applies, ink_conv_direct_forward, .pools = true, .variants = ink_conv_direct_variants},
-            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward, .variants = ink_gemm_variants},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward, .variants = ink_gemm_variants, .reorders = true},
             CLBLAST(ink_clblast_forward)
             {0}},
         [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){
-            {"winograd", INK_STYLE_CPU, ink_winograd_applies, ink_winograd_backward_data, .pools = true, .variants = ink_winograd_variants},
+            {"winograd", INK_STYLE_CPU, ink_winograd_applies, ink_winograd_backward_data, .pools = true, .variants = ink_winograd_variants, .reorders = true},
             {"direct", INK_STYLE_CPU, ink_conv_direct_applies, ink_conv_direct_backward_data, .pools = true, .variants = ink_conv_direct_variants},
-            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data, .variants = ink_gemm_variants},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data, .variants = ink_gemm_variants, .reorders = true},
             CLBLAST(ink_clblast_backward_data)
             {0}},
         [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){
-            {"winograd", INK_STYLE_CPU, ink_winograd_applies, ink_winograd_backward_weights, .pools = true, .variants = ink_winograd_variants},
+            {"winograd", INK_STYLE_CPU, ink_winograd_applies, ink_winograd_backward_weights, .pools = true, .variants = ink_winograd_variants, .reorders = true},
             {"direct", INK_STYLE_CPU, ink_conv_direct_applies, ink_conv_direct_backward_weights, .pools = true, .variants = ink_conv_direct_variants},
-            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights, .variants = ink_gemm_variants},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights, .variants = ink_gemm_variants, .reorders = true},
             CLBLAST(ink_clblast_backward_weights)
             {0}},
     },

@@ -174,7 +174,7 @@ static void direct_backward_weights(struct ink_launches *list, const struct ink_
 }
 
 #ifdef INK_CLBLAST
-#define CLBLAST(emit) {"clblast", INK_STYLE_AUTO, NULL, emit, .on_request = true},
+#define CLBLAST(emit) {"clblast", INK_STYLE_AUTO, NULL, emit, .on_request = true, .reorders = true},
 #else
 #define CLBLAST(emit)
 #endif
@@ -189,18 +189,18 @@ const struct ink_op ink_op_dense = {
     .passes = {
         [INK_FORWARD] = (const struct ink_algorithm[]){
             {"direct", INK_STYLE_CPU, NULL, direct_forward},
-            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward, .variants = ink_gemm_variants},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward, .variants = ink_gemm_variants, .reorders = true},
             CLBLAST(ink_clblast_forward)
             {0}},
         [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){
             {"direct", INK_STYLE_CPU, packs, direct_backward_data},
             {"transposed", INK_STYLE_CPU, NULL, transposed_backward_data},
-            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data, .variants = ink_gemm_variants},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data, .variants = ink_gemm_variants, .reorders = true},
             CLBLAST(ink_clblast_backward_data)
             {0}},
         [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){
             {"direct", INK_STYLE_CPU, NULL, direct_backward_weights},
-            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights, .variants = ink_gemm_variants},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights, .variants = ink_gemm_variants, .reorders = true},
             CLBLAST(ink_clblast_backward_weights)
             {0}},
     },

@@ -96,6 +96,7 @@ struct ink_algorithm {
     void (*emit)(struct ink_launches *list, const struct ink_call *call);
     bool on_request;             /* taken only where the user names it */
     bool pools;                  /* does a node with pool set */
+    bool reorders;               /* its sums are not the direct ones in their order: never for a reproducible call */
     /* How many variants (tiles and the like) it has for a call, at least 1; NULL: 1. emit takes any variant below that. */
     int (*variants)(const struct ink_call *call);
 };

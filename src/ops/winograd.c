@@ -205,7 +205,7 @@ bool ink_winograd_applies(const struct ink_call *call)
     struct cut cut;
     bool square = l->filter_height == l->filter_width && l->filter_height >= 2 && l->filter_height + 1 <= INK_WINOGRAD_LARGEST;
     bool plain = l->stride_height == 1 && l->stride_width == 1 && l->dilation_height == 1 && l->dilation_width == 1 && l->groups == 1;
-    if (!square || !plain || call->style != INK_STYLE_CPU || call->reproducible || !pick_cut(call, 0, &cut))
+    if (!square || !plain || call->style != INK_STYLE_CPU || !pick_cut(call, 0, &cut))
         return false;
     double direct = ink_conv_flops(call->node) / 2 * call->batch / call->vector_width / product_vectors;
     return cut.cycles < direct;
