@@ -37,8 +37,6 @@ ink_status ink_evaluate(ink_model *model, ink_device *device, const ink_dataset 
     if (!status)
         status = ink_feed_load(device, dataset, columns, &feed);
     if (!status)
-        status = ink_feed_bind(&feed, plan, INK_SECTION_EVALUATE);
-    if (!status)
         status = ink_feed_evaluate(&feed, plan, dataset, how.batch, &result);
     if (!status)
         status = ink_buffer_read(device, feed.probabilities, 0, probabilities, dataset->count * (size_t)columns * sizeof *probabilities);

@@ -208,14 +208,20 @@ struct ink_metrics ink_sums_metrics(const struct ink_sums *sums)
     return metrics;
 }
 
+ink_status ink_feed_run_evaluation(struct ink_feed *feed, struct ink_plan *plan, size_t first, size_t end, int batch)
+{
+    INK_TRY(ink_feed_bind(feed, plan, INK_SECTION_EVALUATE));
+    for (size_t start = first; start < end; start += (size_t)batch) {
+        size_t left = end - start;
+        INK_TRY(ink_feed_run(feed, plan, INK_SECTION_EVALUATE, (int)start, left < (size_t)batch ? (int)left : batch, NULL));
+    }
+    return ink_feed_read(feed, first, end);
+}
+
 ink_status ink_feed_evaluate(struct ink_feed *feed, struct ink_plan *plan, const ink_dataset *dataset, int batch, struct ink_metrics *metrics)
 {
     struct ink_sums sums = {0};
-    for (size_t start = 0; start < feed->count; start += (size_t)batch) {
-        size_t left = feed->count - start;
-        INK_TRY(ink_feed_run(feed, plan, INK_SECTION_EVALUATE, (int)start, left < (size_t)batch ? (int)left : batch, NULL));
-    }
-    INK_TRY(ink_feed_read(feed, 0, feed->count));
+    INK_TRY(ink_feed_run_evaluation(feed, plan, 0, feed->count, batch));
     ink_sums_add(&sums, feed, dataset, NULL, 0, feed->count);
     *metrics = ink_sums_metrics(&sums);
     return INK_OK;

@@ -66,7 +66,11 @@ void ink_sums_add(struct ink_sums *sums, const struct ink_feed *feed, const ink_
 /* Means, and the 95 % interval of the accuracy. */
 struct ink_metrics ink_sums_metrics(const struct ink_sums *sums);
 
-/* Runs the evaluation section, bound to the feed, over all samples and gives their metrics. */
+/* Binds the evaluation section to the feed, as it may be bound to another one, runs it over places first .. end - 1 and reads what it
+ * leaves of them. */
+ink_status ink_feed_run_evaluation(struct ink_feed *feed, struct ink_plan *plan, size_t first, size_t end, int batch);
+
+/* The same over all samples; gives their metrics. */
 ink_status ink_feed_evaluate(struct ink_feed *feed, struct ink_plan *plan, const ink_dataset *dataset, int batch, struct ink_metrics *metrics);
 
 #endif

@@ -16,8 +16,12 @@ enum { TOLD_LOSS, TOLD_MORE, TOLD_CORRECT, TOLD_FAILED, TOLD_STOP, TOLD_DUE, TOL
 
 _Static_assert(INK_MOST_BUCKETS + 2 <= INK_MOST_SUMS, "buckets, statistics and what is told are summed at a time");
 
-/* Where the part of a process begins in n samples; parts are as even as can be. */
-static size_t cut(size_t n, int rank, int size) { return n * (size_t)rank / (size_t)size; }
+/* The part of n samples that this process does. */
+static struct ink_batch own_part(const ink_group *group, size_t n)
+{
+    struct ink_group_info info = ink_group_get_info(group);
+    return ink_batch_part((struct ink_batch){0, n}, (size_t)info.rank, (size_t)info.size);
+}
 
 static uint64_t number_of(struct ink_hash hash)
 {
@@ -139,8 +143,8 @@ ink_status ink_trainer_group_step(struct ink_trainer *t, int start, int n)
 {
     ink_group *group = t->options->group;
     struct ink_group_info info = ink_group_get_info(group);
-    int first = (int)cut((size_t)n, info.rank, info.size), end = (int)cut((size_t)n, info.rank + 1, info.size);
-    struct ink_part part = {start + first, end - first, first, n};
+    struct ink_batch own = own_part(group, (size_t)n);
+    struct ink_part part = {start + (int)own.start, (int)own.count, (int)own.start, n};
     struct ink_sums sums = {0};
     double minutes = t->options->checkpoints ? t->options->checkpoint_minutes : 0;
     ink_status status = compute(t, &part);
@@ -177,29 +181,22 @@ void ink_trainer_agree_to_stop(struct ink_trainer *t)
     t->stopped = asked > 0;
 }
 
-static ink_status evaluate(struct ink_trainer *t, struct ink_feed *feed, const ink_dataset *dataset, size_t first, size_t end, struct ink_sums *sums)
+static ink_status evaluate(struct ink_trainer *t, struct ink_feed *feed, const ink_dataset *dataset, struct ink_batch own, struct ink_sums *sums)
 {
-    INK_TRY(ink_feed_bind(feed, t->plan, INK_SECTION_EVALUATE));
-    for (size_t start = first; start < end; start += (size_t)t->part) {
-        size_t left = end - start;
-        INK_TRY(ink_plan_run(t->plan, INK_SECTION_EVALUATE, (int)start, left < (size_t)t->part ? (int)left : t->part, NULL));
-    }
-    INK_TRY(ink_feed_read(feed, first, end));
-    ink_sums_add(sums, feed, dataset, NULL, first, end);
+    INK_TRY(ink_feed_run_evaluation(feed, t->plan, own.start, own.start + own.count, t->part));
+    ink_sums_add(sums, feed, dataset, NULL, own.start, own.start + own.count);
     return INK_OK;
 }
 
 ink_status ink_trainer_group_evaluate(struct ink_trainer *t, struct ink_feed *feed, const ink_dataset *dataset, struct ink_metrics *metrics)
 {
     ink_group *group = t->options->group;
-    struct ink_group_info info = ink_group_get_info(group);
     struct ink_sums sums = {0};
-    size_t count = feed->count;
-    INK_TRY(ink_group_agree(group, evaluate(t, feed, dataset, cut(count, info.rank, info.size), cut(count, info.rank + 1, info.size), &sums)));
+    INK_TRY(ink_group_agree(group, evaluate(t, feed, dataset, own_part(group, feed->count), &sums)));
     double told[2] = {sums.loss, (double)sums.correct};
     ink_group_sum_reals_begin(group, told, 2);
     ink_group_wait(group);
-    sums = (struct ink_sums){.loss = told[0], .correct = (size_t)told[1], .count = count};
+    sums = (struct ink_sums){.loss = told[0], .correct = (size_t)told[1], .count = feed->count};
     *metrics = ink_sums_metrics(&sums);
     return INK_OK;
 }

@@ -190,12 +190,7 @@ ink_status ink_team_step(struct ink_team *team, int start, int n)
 static ink_status evaluate(struct ink_team *team, struct ink_member *member)
 {
     struct ink_feed *feed = team->validates ? &member->validation_feed : &member->test_feed;
-    INK_TRY(ink_feed_bind(feed, member->plan, INK_SECTION_EVALUATE));
-    for (size_t start = member->first; start < member->end; start += (size_t)team->batch) {
-        size_t left = member->end - start;
-        INK_TRY(ink_plan_run(member->plan, INK_SECTION_EVALUATE, (int)start, left < (size_t)team->batch ? (int)left : team->batch, NULL));
-    }
-    INK_TRY(ink_feed_read(feed, member->first, member->end));
+    INK_TRY(ink_feed_run_evaluation(feed, member->plan, member->first, member->end, team->batch));
     if (feed->host_losses == team->test_host->host_losses)
         return INK_OK;
     size_t bytes = (member->end - member->first) * sizeof(float);

@@ -101,7 +101,6 @@ static ink_status run_steps(struct ink_trainer *t)
     return ink_trainer_check(t);
 }
 
-/* Evaluates over a feed, which the section is bound to first: there may be another one. */
 static ink_status evaluate(struct ink_trainer *t, struct ink_feed *feed, const ink_dataset *dataset, struct ink_metrics *metrics)
 {
     if (t->options->group)
@@ -111,7 +110,6 @@ static ink_status evaluate(struct ink_trainer *t, struct ink_feed *feed, const i
         t->plan = ink_team_leader(t->team)->plan;
         return INK_OK;
     }
-    INK_TRY(ink_feed_bind(feed, t->plan, INK_SECTION_EVALUATE));
     return ink_feed_evaluate(feed, t->plan, dataset, t->part, metrics);
 }
 
