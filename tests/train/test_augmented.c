@@ -5,6 +5,7 @@
 #include "data/dataset.h"
 #include "model/trial.h"
 #include "ops/op_case.h"
+#include "rows.h"
 #include "suite.h"
 #include "train/feed.h"
 #include "train/sampler.h"
@@ -17,15 +18,8 @@ static const struct ink_augmentation augmentation = {.shift = 1, .rotate = 20, .
 
 static ink_dataset *make_data(void)
 {
-    static uint8_t images[COUNT * PIXELS], labels[COUNT];
     ink_dataset *dataset = NULL;
-    for (uint32_t i = 0; i < COUNT * PIXELS; i++) {
-        uint32_t words[4];
-        ink_random_words(1, 1, i, words);
-        labels[i / PIXELS] = (uint8_t)(i / PIXELS % CLASSES);
-        images[i] = (uint8_t)(words[0] % 100 + (i % PIXELS / 27 == labels[i / PIXELS] ? 100 : 0));
-    }
-    ck_ok(ink_dataset_create(images, labels, COUNT, (struct ink_shape){SIDE, SIDE, 1}, CLASSES, &dataset));
+    ck_ok(make_rows(1, SIDE, CLASSES, COUNT, 100, &dataset));
     return dataset;
 }
 

@@ -6,27 +6,20 @@
 
 #include "model/model.h"
 #include "ops/op_case.h"
+#include "rows.h"
 #include "scratch.h"
 #include "suite.h"
 #include "train/checkpoint.h"
 #include "train/sampler.h"
 #include "train/train.h"
 #include "util/file.h"
-#include "util/rng.h"
 
 enum { SIDE = 6, PIXELS = SIDE * SIDE, CLASSES = 3, COUNT = 85, BATCH = 10, EPOCH_STEPS = 9, EPOCHS = 3, EVERY = 3 };
 
 static ink_dataset *make_data(uint64_t seed, size_t count)
 {
-    static uint8_t images[COUNT * PIXELS], labels[COUNT];
     ink_dataset *dataset = NULL;
-    for (uint32_t i = 0; i < count * PIXELS; i++) {
-        uint32_t words[4];
-        ink_random_words(seed, 1, i, words);
-        labels[i / PIXELS] = (uint8_t)(i / PIXELS % CLASSES);
-        images[i] = (uint8_t)(words[0] % 100 + (i % PIXELS / 12 == labels[i / PIXELS] ? 100 : 0));
-    }
-    ck_ok(ink_dataset_create(images, labels, count, (struct ink_shape){SIDE, SIDE, 1}, CLASSES, &dataset));
+    ck_ok(make_rows(seed, SIDE, CLASSES, count, 100, &dataset));
     return dataset;
 }
 

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "rows.h"
 #include "scratch.h"
 #include "suite.h"
 #include "train/trainer.h"
 #include "util/file.h"
-#include "util/rng.h"
 
 enum { SIDE = 6, PIXELS = SIDE * SIDE, CLASSES = 3, COUNT = 85, BATCH = 10, EPOCHS = 3, SKIPPED = 77 };
 
@@ -44,15 +44,8 @@ static void must(ink_status status)
 
 static ink_dataset *make_data(void)
 {
-    static uint8_t images[COUNT * PIXELS], labels[COUNT];
     ink_dataset *dataset = NULL;
-    for (uint32_t i = 0; i < COUNT * PIXELS; i++) {
-        uint32_t words[4];
-        ink_random_words(6, 1, i, words);
-        labels[i / PIXELS] = (uint8_t)(i / PIXELS % CLASSES);
-        images[i] = (uint8_t)(words[0] % 100 + (i % PIXELS / 12 == labels[i / PIXELS] ? 100 : 0));
-    }
-    must(ink_dataset_create(images, labels, COUNT, (struct ink_shape){SIDE, SIDE, 1}, CLASSES, &dataset));
+    must(make_rows(6, SIDE, CLASSES, COUNT, 100, &dataset));
     return dataset;
 }
 

@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "ops/op_case.h"
+#include "rows.h"
 #include "scratch.h"
 #include "suite.h"
 #include "train/trainer.h"
-#include "util/rng.h"
 
 enum { SIDE = 6, PIXELS = SIDE * SIDE, CLASSES = 3, COUNT = 85, BATCH = 10, EPOCHS = 3 };
 
@@ -48,15 +48,8 @@ CL_API_ENTRY cl_int CL_API_CALL clFinish(cl_command_queue queue)
 
 static ink_dataset *make_data(void)
 {
-    static uint8_t images[COUNT * PIXELS], labels[COUNT];
     ink_dataset *dataset = NULL;
-    for (uint32_t i = 0; i < COUNT * PIXELS; i++) {
-        uint32_t words[4];
-        ink_random_words(6, 1, i, words);
-        labels[i / PIXELS] = (uint8_t)(i / PIXELS % CLASSES);
-        images[i] = (uint8_t)(words[0] % 100 + (i % PIXELS / 12 == labels[i / PIXELS] ? 100 : 0));
-    }
-    ck_ok(ink_dataset_create(images, labels, COUNT, (struct ink_shape){SIDE, SIDE, 1}, CLASSES, &dataset));
+    ck_ok(make_rows(6, SIDE, CLASSES, COUNT, 100, &dataset));
     return dataset;
 }
 
