@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "suite.h"
+#include "util/file.h"
 
 enum { WORDS_MOST = 64 };
 
@@ -210,4 +211,31 @@ void write_file(const char *path, const char *content)
     FILE *file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
     ck_assert(fputs(content, file) >= 0 && fclose(file) == 0);
+}
+
+void check_same_files(const char *a, const char *b)
+{
+    unsigned char *left, *right;
+    size_t left_size, right_size;
+    ck_ok(ink_file_read(a, 1 << 24, &left, &left_size));
+    ck_ok(ink_file_read(b, 1 << 24, &right, &right_size));
+    ck_assert_msg(left_size == right_size && memcmp(left, right, left_size) == 0, "%s and %s differ", a, b);
+    free(left);
+    free(right);
+}
+
+bool run_has_device;
+
+int run_suite(int (*suite)(void))
+{
+    struct run run;
+    run_begin();
+    run_tool(&run, "devices");
+    run_has_device = run.status == 0;
+    run_free(&run);
+    int failed = suite();
+    run_end();
+    if (!run_has_device)
+        fprintf(stderr, "skipped: there is no OpenCL device\n");
+    return run_has_device || failed ? failed : 77;
 }

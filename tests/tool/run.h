@@ -32,6 +32,14 @@ void run_free(struct run *run);
  * wants nothing printed, "" takes anything. */
 void check_run(const char *arguments, int status, const char *out, const char *err);
 
+/* Fails unless two files have the same bytes. */
+void check_same_files(const char *a, const char *b);
+
+/* Runs a suite in the folder, and returns its exit status: 77 where it has not failed and there is no device, as tests that need one
+ * return at once then. */
+extern bool run_has_device;
+int run_suite(int (*suite)(void));
+
 /* How many files lie in the suite's folder, and a file's size, -1 without it. */
 int count_files(void);
 long file_size(const char *path);

@@ -9,18 +9,7 @@
 
 #define TRAIN "train --model m.txt --limit 256 --batch 16 --epochs 2 --no-tune "
 
-static bool has_device, divides;
-
-static void compare_files(const char *a, const char *b)
-{
-    unsigned char *left, *right;
-    size_t left_size, right_size;
-    ck_ok(ink_file_read(a, 1 << 24, &left, &left_size));
-    ck_ok(ink_file_read(b, 1 << 24, &right, &right_size));
-    ck_assert_msg(left_size == right_size && memcmp(left, right, left_size) == 0, "%s and %s differ", a, b);
-    free(left);
-    free(right);
-}
+static bool divides;
 
 START_TEST(wrong_words_are_refused)
 {
@@ -31,7 +20,7 @@ START_TEST(wrong_words_are_refused)
     check_run("train --devices all --shares 1,x", 2, NULL, "--shares: \"1,x\" is no list of numbers above 0");
     check_run("train --devices all --shares 1,0", 2, NULL, "--shares: \"1,0\" is no list of numbers above 0");
     check_run("train --devices all --shares 1,", 2, NULL, "--shares: \"1,\" is no list of numbers above 0");
-    if (!has_device)
+    if (!run_has_device)
         return;
     check_run("train --limit 16 --devices 0,,0", 1, "", "--devices: an item of the list of devices is empty");
     check_run("train --limit 16 --devices 0 --shares 1,2", 1, "", "--shares has 2 numbers, and --devices gives 1 devices");
@@ -40,11 +29,11 @@ END_TEST
 
 START_TEST(parts_of_batches)
 {
-    if (!has_device)
+    if (!run_has_device)
         return;
     check_run(TRAIN "--micro-batch 5 --checkpoint-every 20 --out parts.safetensors", 0, "saved parts.safetensors", "");
     check_run("train --no-tune --resume parts.checkpoints/checkpoint-0000000020.safetensors --out on.safetensors", 0, "saved on.safetensors", "");
-    compare_files("parts.safetensors", "on.safetensors");
+    check_same_files("parts.safetensors", "on.safetensors");
     check_run("train --no-tune --micro-batch 4 --resume parts.checkpoints/checkpoint-0000000020.safetensors --out on.safetensors", 1, "",
               "is of a run whose micro_batch is 5, not 4");
 }
@@ -56,7 +45,7 @@ START_TEST(two_parts_of_a_device)
         return;
     check_run(TRAIN "--devices cpu/2 --shares 2,1 --checkpoint-every 20 --out two.safetensors", 0, "part 2 of 2", "");
     check_run("train --no-tune --devices cpu/2 --resume two.checkpoints/checkpoint-0000000020.safetensors --out on.safetensors", 0, "saved on", "");
-    compare_files("two.safetensors", "on.safetensors");
+    check_same_files("two.safetensors", "on.safetensors");
     check_run("train --no-tune --devices cpu/2 --shares 1,1 --resume two.checkpoints/checkpoint-0000000020.safetensors --out on.safetensors", 1, "",
               "whose shares are \"2,1\", not \"1,1\"");
     check_run(TRAIN "--devices cpu/2 --out measured.safetensors", 0, "saved measured.safetensors", "");
@@ -97,7 +86,7 @@ START_TEST(one_process_speaks)
         {TRAIN "--warmup 1000", "inkling: m.txt: warmup is 1000"},
     };
     int status;
-    if (!has_device || !getenv("INKLING_MPIRUN"))
+    if (!run_has_device || !getenv("INKLING_MPIRUN"))
         return;
     char *text = run_two(TRAIN "--out both.safetensors", &status);
     ck_assert_msg(status == 0, "%s", text);
@@ -126,7 +115,7 @@ int main(void)
     if (ink_file_replace("m.txt", model, sizeof model - 1))
         return EXIT_FAILURE;
     run_tool(&run, "devices");
-    has_device = run.status == 0;
+    run_has_device = run.status == 0;
     run_free(&run);
     run_tool(&run, "train --model m.txt --limit 16 --epochs 1 --no-tune --devices cpu/2 --out divided.safetensors");
     divides = run.status == 0;

@@ -23,7 +23,6 @@ enum { KILLS = 50, SEED = 11 };
 static const char *const whole_words = TRAIN " --out whole.safetensors";
 static const char *const fresh_words = TRAIN " --out killed.safetensors --checkpoint-every 5 --keep 2";
 
-static bool has_device;
 static double began, delay; /* of the training that runs: when it began, and after how many seconds it is killed */
 
 static void note_time(pid_t process)
@@ -49,18 +48,6 @@ static void next_words(char *words, size_t size)
     globfree(&found);
 }
 
-static void compare_files(int kills)
-{
-    unsigned char *whole, *killed;
-    size_t whole_size, killed_size;
-    ck_ok(ink_file_read("whole.safetensors", 1 << 24, &whole, &whole_size));
-    ck_ok(ink_file_read("killed.safetensors", 1 << 24, &killed, &killed_size));
-    ck_assert_msg(whole_size == killed_size && memcmp(whole, killed, whole_size) == 0, "the files differ after %d kills", kills);
-    free(whole);
-    free(killed);
-    ck_assert_int_eq(remove("killed.safetensors"), 0);
-}
-
 static void remove_checkpoints(void)
 {
     glob_t found;
@@ -75,7 +62,7 @@ START_TEST(kills_leave_no_trace)
     struct run run;
     char words[512];
     int kills = 0, resumed = 0, finished = 0;
-    if (!has_device)
+    if (!run_has_device)
         return;
     write_file("m.txt", "input 28x28x1\nconv 4 5x5 stride=3\nbatch_norm relu\ndropout 0.2\ndense 10 softmax\n");
     check_run(whole_words, 0, "saved whole.safetensors", ""); /* drivers compile kernels at their first run */
@@ -99,7 +86,8 @@ START_TEST(kills_leave_no_trace)
         ck_assert_msg(run.status == 0, "after %d kills, inkling %s: ended with %d:\n%s%s", kills, words, run.status, run.out, run.err);
         run_free(&run);
         finished++;
-        compare_files(kills);
+        check_same_files("whole.safetensors", "killed.safetensors");
+        ck_assert_int_eq(remove("killed.safetensors"), 0);
         if (kills < KILLS)
             remove_checkpoints();
     }
@@ -113,7 +101,7 @@ START_TEST(what_does_not_fit_is_told)
 {
     glob_t found;
     char words[512], wanted[256];
-    if (!has_device)
+    if (!run_has_device)
         return;
     write_file("m.txt", "input 28x28x1\nflatten\ndense 10 softmax\n");
     check_run("train --recipe seed --model m.txt --limit 64 --batch 16 --epochs 3 --no-tune --out told.safetensors --checkpoint-every 4", 0, "saved told", "");
@@ -122,14 +110,9 @@ START_TEST(what_does_not_fit_is_told)
     const char *last = found.gl_pathv[2];
     snprintf(words, sizeof words, "train --no-tune --out again.safetensors --resume %s", last);
     check_run(words, 0, "resume  told.checkpoints/checkpoint-0000000012.safetensors: epoch 3, after step 4", "");
-    unsigned char *bytes, *others;
-    size_t size, other_size;
-    ck_ok(ink_file_read("told.safetensors", 1 << 20, &bytes, &size));
-    ck_ok(ink_file_read("again.safetensors", 1 << 20, &others, &other_size));
-    ck_assert_uint_eq(size, other_size);
-    ck_assert_mem_eq(bytes, others, size);
-    free(bytes);
-    free(others);
+    unsigned char *bytes;
+    size_t size;
+    check_same_files("told.safetensors", "again.safetensors");
     snprintf(words, sizeof words, "train --no-tune --out again.safetensors --lr 0.5 --resume %s", last);
     check_run(words, 1, "", "is of a run whose learning_rate is 0.001, not 0.5; give the same");
     snprintf(words, sizeof words, "train --no-tune --out again.safetensors --limit 32 --resume %s", last);
@@ -148,16 +131,4 @@ END_TEST
 static int resume(void)
 RUN_SUITE("resume", kills_leave_no_trace, what_does_not_fit_is_told)
 
-int main(void)
-{
-    struct run run;
-    run_begin();
-    run_tool(&run, "devices");
-    has_device = run.status == 0;
-    run_free(&run);
-    int failed = resume();
-    run_end();
-    if (!has_device)
-        fprintf(stderr, "skipped: there is no OpenCL device\n");
-    return failed;
-}
+int main(void) { return run_suite(resume); }
