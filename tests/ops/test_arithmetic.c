@@ -26,12 +26,14 @@ static const struct {
     {"tanh near 0", "TANH(a)", 4, -30, 0, true},
     {"sine", "sine(a, 0)", 3, -7, 7, false},
     {"cosine", "sine(a, 1)", 3, -7, 7, false},
+    {"settled", "SETTLE(a)", 0, -39, 120, true},
+    {"a sum", "ADD(a, SPLAT(0.0f))", 0, -125, 120, true},
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
 static double exact(int f, double a, double b)
 {
-    return f == 0 ? a / b : f == 1 ? sqrt(fabs(a)) : f < 4 ? exp(a) : f < 6 ? log(fabs(a)) : f < 8 ? tanh(a) : f < 9 ? sin(a) : cos(a);
+    return f == 0 ? a / b : f == 1 ? sqrt(fabs(a)) : f < 4 ? exp(a) : f < 6 ? log(fabs(a)) : f < 8 ? tanh(a) : f < 9 ? sin(a) : f < 10 ? cos(a) : a;
 }
 
 static cl_program build(int width)
@@ -110,6 +112,8 @@ START_TEST(ends_are_right)
         {1.5f, 0x1p127f, 0, 0}, {3, 0x1p126f, 0, 0x1.8p-125f}, {0, 1, 1, 0}, {0x1p-126f, 1, 1, 0x1p-63f}, {INFINITY, 1, 1, INFINITY}, {NAN, 1, 1, NAN},
         {0, 1, 2, 1}, {-INFINITY, 1, 2, 0}, {-200, 1, 2, 0}, {-90, 1, 2, 0}, {200, 1, 2, INFINITY}, {INFINITY, 1, 2, INFINITY}, {NAN, 1, 2, NAN},
         {1, 1, 4, 0}, {INFINITY, 1, 4, INFINITY}, {NAN, 1, 4, NAN}, {0, 1, 6, 0}, {50, 1, 6, 1}, {-INFINITY, 1, 6, -1}, {NAN, 1, 6, NAN},
+        {0x1p-40f, 1, 10, 0x1p-40f}, {-0x1.fffffep-41f, 1, 10, 0}, {0x1p-140f, 1, 10, 0}, {NAN, 1, 10, NAN}, {INFINITY, 1, 10, INFINITY},
+        {0x1p-126f, 1, 11, 0x1p-126f}, {-0x1p-127f, 1, 11, 0}, {0x1p-149f, 1, 11, 0}, {NAN, 1, 11, NAN},
     };
     for (int i = 0; i < COUNT; i++) {
         a[i] = cases[i % (int)(sizeof cases / sizeof *cases)].a;
