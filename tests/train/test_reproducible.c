@@ -24,15 +24,17 @@ static const struct {
     const char *name, *text;
     struct ink_train_options options;
     int steps;
+    float scale;      /* of the first weights: small ones make gradients so small that they are settled */
     const char *hash; /* of the weights after the steps, as any device must have it */
 } runs[] = {
-    {"reference, Adam", reference_text, {.optimizer = INK_ADAM, .learning_rate = 0.001, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7}, 5, "f22213d28e26edb082b0423774b173e5"},
+    {"reference, Adam", reference_text, {.optimizer = INK_ADAM, .learning_rate = 0.001, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7}, 5, 1, "f22213d28e26edb082b0423774b173e5"},
+    {"reference, small weights", reference_text, {.optimizer = INK_ADAM, .learning_rate = 1e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7}, 5, 1e-3f, "94ea55ff3644a0459f3ba890c56192ce"},
     {"mixed, SGD", mixed_text, {.optimizer = INK_SGD, .learning_rate = 0.05, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-4,
-                                .clip_norm = 0.5, .label_smoothing = 0.1,
+                                .clip_norm = 0.05, .label_smoothing = 0.1,
                                 .augmentation = {.shift = 2, .rotate = 10, .scale = 0.1, .shear = 0.1, .elastic = 0.5, .thickness = 0.2,
-                                                 .contrast = 0.2, .noise = 0.05, .erase = 0.2}}, 5, "e757012c15f238533f3cfa40299f68c4"},
+                                                 .contrast = 0.2, .noise = 0.05, .erase = 0.2}}, 5, 1, "a7aff1d5bbe63deb40485d0942eb4a10"},
     {"mixed, AdamW", mixed_text, {.optimizer = INK_ADAMW, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7,
-                                  .weight_decay = 0.01, .ema = 0.9}, 5, "d881061aa842abe9d7c6fa937f131e2e"},
+                                  .weight_decay = 0.01, .ema = 0.9}, 5, 1, "d881061aa842abe9d7c6fa937f131e2e"},
 };
 enum { RUNS = sizeof runs / sizeof *runs };
 
@@ -60,6 +62,8 @@ static void train(int run, bool reproducible, int width, struct ink_model **mode
                                    .train = &trial.options};
     ck_ok(ink_model_parse(runs[run].text, model));
     ck_ok(ink_model_initialise(*model, 7));
+    for (size_t i = 0; i < (*model)->trained_count; i++)
+        (*model)->trained[i] *= runs[run].scale;
     ck_ok(ink_plan_create(test_device(), *model, &how, &trial.plan));
     ck_ok(ink_feed_load(test_device(), dataset, 0, &trial.feed));
     for (int section = 0; section < INK_SECTIONS; section++)
