@@ -61,7 +61,7 @@ static void add_bytes(size_t bytes, uint64_t *sum, uint64_t *largest)
 static struct ink_plan_bytes count_bytes(const struct ink_plan *plan, const struct ink_plan_options *options)
 {
     struct ink_plan_bytes bytes = {0};
-    for (int s = INK_PARAMETERS; s <= INK_AVERAGE; s++)
+    for (int s = INK_PARAMETERS; s <= INK_ACCUMULATED; s++)
         add_bytes(storage_bytes(plan, s, options->training, averages(options)), &bytes.weights, &bytes.largest);
     add_bytes(plan->arena_bytes, &bytes.arena, &bytes.largest);
     return bytes;
