@@ -1,5 +1,6 @@
 /* Augmentation where it is used: the images that are shown are those that training reads, in batches of any size; test images and
  * labels stay as they are; and what cannot be is refused. That the images are right is the matter of test_augment. */
+#include <math.h>
 #include <string.h>
 
 #include "data/dataset.h"
@@ -105,6 +106,32 @@ START_TEST(training_is_augmented_and_the_test_is_not)
 }
 END_TEST
 
+static bool note_loss(const struct ink_progress *progress, void *user)
+{
+    if (progress->epoch_end)
+        ((double *)user)[progress->epoch] = progress->loss;
+    return true;
+}
+
+/* With weights that hardly move, the loss of an epoch is that of its images, which is another one where they are distorted anew. */
+START_TEST(every_epoch_is_distorted_anew)
+{
+    ink_dataset *dataset = make_data();
+    for (int augmented = 0; augmented < 2; augmented++) {
+        double losses[3];
+        ink_model *model = make_model();
+        struct ink_train_options options = {.epochs = 2, .batch = 16, .seed = SEED, .optimizer = INK_SGD, .learning_rate = 1e-9, .progress = note_loss,
+                                            .user = losses};
+        if (augmented)
+            options.augmentation = augmentation;
+        ck_ok(ink_train(model, test_device(), dataset, NULL, &options, NULL, NULL));
+        ck_assert_msg((fabs(losses[2] - losses[1]) > 1e-4) == augmented, "augmented %d: losses %.9g and %.9g", augmented, losses[1], losses[2]);
+        ink_model_destroy(&model);
+    }
+    ink_dataset_destroy(&dataset);
+}
+END_TEST
+
 START_TEST(what_cannot_be_is_refused)
 {
     ink_dataset *dataset = make_data();
@@ -124,4 +151,4 @@ START_TEST(what_cannot_be_is_refused)
 END_TEST
 
 int main(void)
-RUN_SUITE("augmented", what_is_shown_is_what_training_reads, training_is_augmented_and_the_test_is_not, what_cannot_be_is_refused)
+RUN_SUITE("augmented", what_is_shown_is_what_training_reads, training_is_augmented_and_the_test_is_not, every_epoch_is_distorted_anew, what_cannot_be_is_refused)

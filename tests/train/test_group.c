@@ -51,7 +51,7 @@ static ink_dataset *make_data(void)
 
 /* What a run ends in. */
 struct end {
-    double losses[EPOCHS], test_losses[EPOCHS];
+    double losses[EPOCHS], test_losses[EPOCHS], validation_losses[EPOCHS];
     int epochs, rank;
     float weights[4096];
 };
@@ -62,6 +62,7 @@ static bool note_epoch(const struct ink_progress *progress, void *user)
     if (progress->epoch_end && progress->epoch <= EPOCHS) {
         end->losses[progress->epoch - 1] = progress->loss;
         end->test_losses[progress->epoch - 1] = progress->test_loss;
+        end->validation_losses[progress->epoch - 1] = progress->validation_loss;
         end->epochs = progress->epoch;
     }
     return true;
@@ -81,6 +82,8 @@ static struct ink_train_options options_of(const char *what, struct end *end)
                                         .batch = BATCH, .seed = 5, .initialise = true, .progress = note_epoch, .user = end};
     if (strcmp(what, "micro") == 0)
         options.micro_batch = 2;
+    if (strcmp(what, "weighted") == 0)
+        options.validation = 0.2, options.class_weights = "1,3,0.5";
     if (strcmp(what, "stop") == 0)
         options.progress = stop_after_one;
     if (strcmp(what, "diverge") == 0)
@@ -100,7 +103,7 @@ static struct ink_train_options options_of(const char *what, struct end *end)
 
 static ink_status train(const char *what, ink_group *group, struct end *end, bool *stopped)
 {
-    const char *text = strcmp(what, "plain") == 0 || strcmp(what, "micro") == 0
+    const char *text = strcmp(what, "plain") == 0 || strcmp(what, "micro") == 0 || strcmp(what, "weighted") == 0
                            ? "input 6x6x1\nconv 3 3x3 relu\ndropout 0.2\ndense 7 tanh\ndropout 0.3\ndense 3 softmax\n"
                        : strcmp(what, "diverge") == 0 ? "input 6x6x1\nconv 4 3x3\ndense 8\ndense 3 softmax\n"
                                                       : "input 6x6x1\nconv 4 3x3\nbatch_norm relu\ndense 3 softmax\n";
@@ -173,6 +176,8 @@ static void check_near(const struct end *got, const struct end *wanted, const ch
         ck_assert_msg(fabs(got->losses[e] - wanted->losses[e]) <= tolerance, "%s: epoch %d: loss %.9g, not %.9g", what, e, got->losses[e], wanted->losses[e]);
         ck_assert_msg(fabs(got->test_losses[e] - wanted->test_losses[e]) <= tolerance, "%s: epoch %d: test loss %.9g, not %.9g", what, e,
                       got->test_losses[e], wanted->test_losses[e]);
+        ck_assert_msg(fabs(got->validation_losses[e] - wanted->validation_losses[e]) <= tolerance, "%s: epoch %d: validation loss %.9g, not %.9g", what, e,
+                      got->validation_losses[e], wanted->validation_losses[e]);
     }
     for (size_t i = 0; i < sizeof got->weights / sizeof *got->weights; i++)
         ck_assert_msg(fabs((double)got->weights[i] - (double)wanted->weights[i]) <= tolerance, "%s: weight %zu is %.9g, not %.9g", what, i,
@@ -182,11 +187,11 @@ static void check_near(const struct end *got, const struct end *wanted, const ch
 /* Also where a batch of 10 does not divide, and where the last one of 5 leaves little to each. */
 START_TEST(losses_are_those_of_one_process)
 {
-    static const struct { int processes; const char *what; } runs[] = {{2, "plain"}, {4, "plain"}, {3, "micro"}};
+    static const struct { int processes; const char *what; } runs[] = {{2, "plain"}, {4, "plain"}, {3, "micro"}, {2, "weighted"}};
     struct report reports[4];
-    struct end whole = {0};
-    ck_ok(train("plain", NULL, &whole, NULL));
     for (size_t r = 0; r < sizeof runs / sizeof *runs; r++) {
+        struct end whole = {0};
+        ck_ok(train(strcmp(runs[r].what, "micro") == 0 ? "plain" : runs[r].what, NULL, &whole, NULL));
         run(runs[r].processes, runs[r].what, reports);
         for (int p = 0; p < runs[r].processes; p++) {
             char what[64];

@@ -79,6 +79,7 @@ static const struct ink_train_options ways[] = {
     {.epochs = 3, .batch = 32, .optimizer = INK_ADAM},
     {.epochs = 4, .batch = 8, .batch_to = 50, .validation = 0.2, .optimizer = INK_SGD, .sampling = INK_SAMPLING_STRATIFIED, .ema = 0.9,
      .augmentation = {.shift = 1, .rotate = 10, .noise = 0.1}},
+    {.epochs = 2, .batch = 50, .micro_batch = 20, .optimizer = INK_SGD, .class_weights = "1,2,0.5"},
     {.epochs = 2, .batch = 700, .optimizer = INK_SGD, .momentum = 0.9, .clip_norm = 1},
 };
 enum { WAYS = sizeof ways / sizeof *ways };

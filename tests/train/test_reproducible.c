@@ -28,7 +28,7 @@ static const struct {
     const char *hash; /* of the weights after the steps, as any device must have it */
 } runs[] = {
     {"reference, Adam", reference_text, {.optimizer = INK_ADAM, .learning_rate = 0.001, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7}, 5, 1, "f22213d28e26edb082b0423774b173e5"},
-    {"reference, small weights", reference_text, {.optimizer = INK_ADAM, .learning_rate = 1e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7}, 5, 1e-3f, "94ea55ff3644a0459f3ba890c56192ce"},
+    {"reference, small weights", reference_text, {.optimizer = INK_ADAM, .learning_rate = 1e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7}, 5, 1e-3f, "84805c3612cb62a42d205f3b09769037"},
     {"mixed, SGD", mixed_text, {.optimizer = INK_SGD, .learning_rate = 0.05, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-4,
                                 .clip_norm = 0.05, .label_smoothing = 0.1,
                                 .augmentation = {.shift = 2, .rotate = 10, .scale = 0.1, .shear = 0.1, .elastic = 0.5, .thickness = 0.2,
@@ -63,7 +63,7 @@ static void train(int run, bool reproducible, int width, struct ink_model **mode
     ck_ok(ink_model_parse(runs[run].text, model));
     ck_ok(ink_model_initialise(*model, 7));
     for (size_t i = 0; i < (*model)->trained_count; i++)
-        (*model)->trained[i] *= runs[run].scale;
+        (*model)->trained[i] *= runs[run].scale * (i % 3 || runs[run].scale == 1 ? 1 : 1e-9f); /* some are to be settled themselves */
     ck_ok(ink_plan_create(test_device(), *model, &how, &trial.plan));
     ck_ok(ink_feed_load(test_device(), dataset, 0, &trial.feed));
     for (int section = 0; section < INK_SECTIONS; section++)

@@ -102,6 +102,36 @@ static bool open_parts(int parts, ink_device ***devices, size_t *count)
     return false;
 }
 
+static bool note_losses(const struct ink_progress *progress, void *user)
+{
+    double *losses = user;
+    if (progress->epoch_end)
+        losses[0] = progress->loss, losses[1] = progress->validation_loss;
+    return true;
+}
+
+/* Weights of classes are of the whole batch, and the split is evaluated in parts too. */
+START_TEST(weighted_classes_and_a_split_are_those_of_one_device)
+{
+    struct ink_train_options options = usual();
+    double wanted[2], got[2];
+    ink_device **devices;
+    size_t count;
+    if (!open_parts(2, &devices, &count))
+        return;
+    options.validation = 0.2, options.class_weights = "1,3,0.5", options.progress = note_losses, options.user = wanted;
+    ink_model *whole = train(plain, &options, NULL);
+    options.devices = devices, options.device_count = count, options.shares = (const double[]){3, 1}, options.user = got;
+    ink_model *model = train(plain, &options, NULL);
+    check_near(model, whole, "weighted");
+    for (int i = 0; i < 2; i++)
+        ck_assert_double_eq_tol(got[i], wanted[i], tolerance);
+    ink_model_destroy(&model);
+    ink_model_destroy(&whole);
+    ink_devices_close(&devices, &count);
+}
+END_TEST
+
 START_TEST(parts_of_a_device_train_what_it_does)
 {
     static const double shares[][2] = {{1, 1}, {3, 1}, {1, 9}, {1, 100}}; /* in the last, one has no sample */
@@ -406,6 +436,7 @@ int main(void)
     tcase_add_test(all, shares_follow_speed);
     tcase_add_test(all, wrong_lists_are_refused);
     tcase_add_test(all, parts_of_a_device_train_what_it_does);
+    tcase_add_test(all, weighted_classes_and_a_split_are_those_of_one_device);
     tcase_add_test(all, the_same_shares_give_the_same_bits);
     tcase_add_test(all, going_on_gives_the_same_bits);
     tcase_add_loop_test(all, a_device_that_fails_is_left_out, 0, 2);
