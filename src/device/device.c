@@ -7,6 +7,7 @@
 
 #include "device/cache.h"
 #include "device/list.h"
+#include "util/clock.h"
 
 /* No query tells registers. Intel's GPUs have 128 of 32 bytes a hardware thread, at the narrowest 8 work-items; those of
  * other makers 255 and more a work-item, of which half lets a second group run beside. */
@@ -67,12 +68,30 @@ ink_status ink_device_open(const char *selector, ink_device **device)
     return status;
 }
 
+/* Until a driver's threads have let go of a queue, which they may do some time after clFinish(): PoCL's look at its device then, which
+ * nothing but us keeps alive where it is a part of another. A second is far more than they take; a driver may hold a queue for good. */
+static void await_release(cl_command_queue queue)
+{
+    const double end = ink_clock() + 1;
+    cl_uint references;
+    while (!clGetCommandQueueInfo(queue, CL_QUEUE_REFERENCE_COUNT, sizeof references, &references, NULL) && references > 1 && ink_clock() < end)
+        nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+}
+
+void ink_queue_release(const ink_device *device, cl_command_queue queue)
+{
+    if (!queue)
+        return;
+    if (device->part)
+        await_release(queue);
+    clReleaseCommandQueue(queue);
+}
+
 void ink_device_destroy(ink_device **device)
 {
     if (!device || !*device)
         return;
-    if ((*device)->queue)
-        clReleaseCommandQueue((*device)->queue);
+    ink_queue_release(*device, (*device)->queue);
     if ((*device)->context)
         clReleaseContext((*device)->context);
     if ((*device)->part)

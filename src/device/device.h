@@ -32,6 +32,9 @@ const char *ink_cl_error(cl_int code);
 /* INK_OK for CL_SUCCESS; else a failure that tells the call, what it was for, the device and the code. */
 ink_status ink_cl_check(const struct ink_device *device, cl_int code, const char *call, const char *what);
 
+/* Releases a queue of the device, or does nothing with NULL; what was enqueued has been waited for. */
+void ink_queue_release(const struct ink_device *device, cl_command_queue queue);
+
 /* A buffer of bytes; a failure says how many were asked for. The library adds INK_SLACK, so that a vector load may start at any float. */
 ink_status ink_buffer_create(struct ink_device *device, size_t bytes, const char *what, cl_mem *buffer);
 

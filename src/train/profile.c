@@ -32,10 +32,9 @@ static void close_session(struct session *s)
 {
     ink_plan_destroy(&s->plan);
     ink_predictor_destroy(&s->predictor);
+    ink_queue_release(s->feed.device, s->queue);
     ink_feed_destroy(&s->feed);
     ink_meter_destroy(&s->meter);
-    if (s->queue)
-        clReleaseCommandQueue(s->queue);
     free(s->images);
     free(s->probabilities);
 }

@@ -75,8 +75,7 @@ void ink_upload_destroy(struct ink_upload *upload)
         clReleaseMemObject(upload->ring);
     if (upload->rows)
         clReleaseMemObject(upload->rows);
-    if (upload->queue)
-        clReleaseCommandQueue(upload->queue);
+    ink_queue_release(upload->device, upload->queue);
     *upload = (struct ink_upload){0};
 }
 

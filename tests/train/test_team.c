@@ -43,7 +43,8 @@ CL_API_ENTRY cl_int CL_API_CALL clFinish(cl_command_queue queue)
 {
     finish_function real;
     *(void **)&real = dlsym(RTLD_NEXT, "clFinish");
-    return fails(queue) ? CL_INVALID_COMMAND_QUEUE : real(queue);
+    cl_int code = real(queue); /* in any case: a device that has failed runs no more, and what it worked on is freed after this */
+    return fails(queue) ? CL_INVALID_COMMAND_QUEUE : code;
 }
 
 static ink_dataset *make_data(void)
