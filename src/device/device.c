@@ -29,10 +29,12 @@ ink_status ink_listed_open(const struct ink_listed *listed, ink_device **out)
     device->platform = listed->platform;
     device->id = listed->id;
     device->part = listed->part;
-    device->style = device->info.type == INK_DEVICE_CPU ? INK_STYLE_CPU : INK_STYLE_GPU;
 
     cl_uint width = 0, align_bits = 0;
     clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof width, &width, NULL);
+    /* A CPU whose vectors are said to be of one float is driven as a GPU is, work-items side by side in its vectors: by Mesa's
+     * llvmpipe, which besides ends the loops of a work-item after 65,535 rounds, so that work-items must not be long. */
+    device->style = device->info.type == INK_DEVICE_CPU && width > 1 ? INK_STYLE_CPU : INK_STYLE_GPU;
     clGetDeviceInfo(device->id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof align_bits, &align_bits, NULL);
     device->vector_width = device->style == INK_STYLE_GPU ? 4 : width >= 16 ? 16 : width >= 8 ? 8 : 4;
     device->align = align_bits / 8 > 64 ? align_bits / 8 : 64;

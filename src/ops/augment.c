@@ -74,9 +74,10 @@ static void add_names_of_numbers(const struct batch *b, struct ink_launch *launc
 static void spread(const struct batch *b, struct ink_launch *launch, size_t items)
 {
     bool cpu = b->call->style == INK_STYLE_CPU;
+    size_t local = ink_call_group(b->call);
     ink_define_int(b->list, launch, "CHANNELS", b->shape.channels);
     ink_define_int(b->list, launch, "ACROSS", cpu);
-    ink_range_fixed(launch, 0, cpu ? 1 : items, cpu ? 1 : 64, cpu ? 1 : 64);
+    ink_range_fixed(launch, 0, cpu ? 1 : items, local, local);
     ink_range_samples(launch, 1, 1, 1, 1);
 }
 

@@ -131,6 +131,13 @@ const struct ink_op *ink_op_find(const char *name);
 void ink_node_parameter(struct ink_node *node, const char *suffix, int rank, const int *dims, bool trained, enum ink_fill fill,
                         double fan_in, double fan_out);
 
+/* Work-items in a group where nothing but the device matters. */
+static inline size_t ink_call_group(const struct ink_call *call)
+{
+    size_t most = call->device->info.max_work_group;
+    return call->style == INK_STYLE_CPU ? 1 : most < 64 ? most : 64;
+}
+
 /* Values of a shape. */
 static inline size_t ink_shape_count(struct ink_shape shape) { return (size_t)shape.height * (size_t)shape.width * (size_t)shape.channels; }
 static inline bool ink_shape_equal(struct ink_shape a, struct ink_shape b)
