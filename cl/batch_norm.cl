@@ -169,11 +169,13 @@ ITEMS_KERNEL(fold)(in_t weights, in_t parameters, in_t statistics, out_t out, fl
 
 #ifdef KERNEL_normalise_pooled
 /* KEEP: index is the place of the winner in its window, row * POOL_W + column; the first such, NaN counting as largest. */
-ITEMS_KERNEL(normalise_pooled)(in_t x, in_t parameters, in_t statistics, out_t y,
 #if KEEP
-                               __global uchar *index,
+#define KEPT_ARGUMENT __global uchar *index,
+#else
+#define KEPT_ARGUMENT
 #endif
-                               float epsilon, int height, int width, int channels, int part_rows, int n)
+ITEMS_KERNEL(normalise_pooled)(in_t x, in_t parameters, in_t statistics, out_t y, KEPT_ARGUMENT float epsilon, int height, int width, int channels,
+                               int part_rows, int n)
 {
     FOR_ITEMS(item, PARTS(n * OUT_H) * BLOCKS) {
         int c = ITEM_CHANNEL, end = ITEM_END(n * OUT_H);
@@ -202,6 +204,7 @@ ITEMS_KERNEL(normalise_pooled)(in_t x, in_t parameters, in_t statistics, out_t y
         }
     }
 }
+#undef KEPT_ARGUMENT
 #endif
 
 #if defined(KERNEL_part_gradients) || defined(KERNEL_part_gradients_pooled)

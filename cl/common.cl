@@ -7,17 +7,24 @@
  *   ACT, ACT_SLOPE               activation a forward pass ends with: none_ relu_ leaky_relu_ sigmoid_ tanh_
  *   MASK, MASK_SLOPE, ACCUMULATE what a backward_data pass does before it stores (STORE_DX)
  *   ITEMS, LOCAL                 how FOR_ITEMS walks
+ *   STAGE     1: a kernel is made a function, a stage of a kernel that chains several (src/model/chain.c) and calls it for each
+ *             work-item in turn; what get_global_id gives it are arguments then, and its local memory lies from stage_memory on
  * A file undefines at its end the macros it makes, as the next copy or file may make others of the same name.
  * Vectors may be loaded from any float on, up to 64 bytes past the end of a buffer; stores stay inside.
  */
 #ifdef __clang__
 #pragma clang diagnostic ignored "-Wpsabi" /* of vectors wider than the device's registers, all of whose calls are inlined */
 #endif
+#ifndef STAGE
+#define STAGE 0
+#endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define NAME(base) CAT(CAT(base, _), INSTANCE)
 #define KERNEL(base) __kernel void NAME(base)
-#define SOLO_KERNEL(base) __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(base)
+#define SOLO_KERNEL(base) CAT(SOLO_KERNEL_, STAGE)(base)
+#define SOLO_KERNEL_0(base) __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(base)
+#define SOLO_KERNEL_1(base) static __attribute__((always_inline)) void NAME(base) STAGE_ARGUMENTS
 #define ITEMS_KERNEL(base) CAT(ITEMS_KERNEL_, LOCAL)(base)
 #define ITEMS_KERNEL_1(base) SOLO_KERNEL(base)
 #define ITEMS_KERNEL_64(base) KERNEL(base) /* the host may have to make groups smaller */

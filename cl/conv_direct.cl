@@ -214,15 +214,13 @@ static __attribute__((always_inline)) void NAME(tile)(SOURCE *src, __global cons
 #ifdef KERNEL_forward
 #define STEP (POOLED ? POOL_H : TH) /* rows from a tile to the next */
 #if KEEP
+#define KEPT_ARGUMENT , __global uchar *place
 #define TILE(column, ow, check) NAME(tile)(src, weights, bias, dst, place, dst_index, c0, row, oh, column, ow, check)
 #else
+#define KEPT_ARGUMENT
 #define TILE(column, ow, check) NAME(tile)(src, weights, bias, dst, dst_index, c0, row, oh, column, ow, check)
 #endif
-SOLO_KERNEL(forward)(in_t x, in_t parameters, out_t dst
-#if KEEP
-                     , __global uchar *place
-#endif
-                     )
+SOLO_KERNEL(forward)(in_t x, in_t parameters, out_t dst KEPT_ARGUMENT)
 #else
 #define STEP TH
 #define TILE(column, ow, check) NAME(tile)(src, weights, weights, dx, mask_y, dst_index, c0, row, oh, column, ow, check)
@@ -292,6 +290,7 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
 #undef PIXEL
 #undef STEP
 #undef TILE
+#undef KEPT_ARGUMENT
 #endif
 
 #ifdef KERNEL_backward_weights

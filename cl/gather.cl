@@ -2,11 +2,11 @@
  * BLOCK is 1 or a multiple of VW. */
 #ifdef KERNEL_gather
 #if BLOCK > 1
-SOLO_KERNEL(gather)
+#define GATHER_KERNEL SOLO_KERNEL
 #else
-KERNEL(gather)
+#define GATHER_KERNEL KERNEL
 #endif
-(__global const uchar *images, __global const uint *order, out_t x, int count, int start)
+GATHER_KERNEL(gather)(__global const uchar *images, __global const uint *order, out_t x, int count, int start)
 {
     int s = get_global_id(1), i = get_global_id(0) * BLOCK, end = min(i + BLOCK, count);
     __global const uchar *from = images + (ulong)order[start + s] * count;
@@ -18,4 +18,5 @@ KERNEL(gather)
     for (; i < end; i++)
         to[i] = SETTLE(DIV((float)from[i], 255.0f));
 }
+#undef GATHER_KERNEL
 #endif

@@ -14,21 +14,25 @@ __constant float NAME(class_weights)[CLASSES] = {CLASS_WEIGHTS};
 #define WEIGHTED_TARGET(c) (TARGET(c) * NAME(class_weights)[c])
 #endif
 
-ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uint *order, out_t losses, __global int *predictions,
 #if GRADIENT
-                   out_t dlogits,
+#define GRADIENT_ARGUMENT out_t dlogits,
+#define WHOLE_ARGUMENT , int whole
+#else
+#define GRADIENT_ARGUMENT
+#define WHOLE_ARGUMENT
 #endif
 #if PROBABILITIES
-                   out_t probabilities,
-#endif
-                   int start, int n
-#if GRADIENT
-                   , int whole
+#define PROBABILITIES_ARGUMENT out_t probabilities,
+#else
+#define PROBABILITIES_ARGUMENT
 #endif
 #ifdef WEIGHTED
-                   , float weight
+#define WEIGHT_ARGUMENT , float weight
+#else
+#define WEIGHT_ARGUMENT
 #endif
-)
+ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uint *order, out_t losses, __global int *predictions,
+                   GRADIENT_ARGUMENT PROBABILITIES_ARGUMENT int start, int n WHOLE_ARGUMENT WEIGHT_ARGUMENT)
 {
     FOR_ITEMS(s, n) {
         __global const float *z = logits + s * CLASSES;
@@ -75,6 +79,10 @@ ITEMS_KERNEL(loss)(in_t logits, __global const uchar *labels, __global const uin
 #endif
     }
 }
+#undef GRADIENT_ARGUMENT
+#undef WHOLE_ARGUMENT
+#undef PROBABILITIES_ARGUMENT
+#undef WEIGHT_ARGUMENT
 #endif
 #undef TARGET
 #undef WEIGHTED_TARGET

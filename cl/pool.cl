@@ -56,11 +56,12 @@
 
 #ifdef KERNEL_max_forward
 /* y[s][oh][ow][c] = the largest x of the window, the first such; NaN counts as largest. KEEP: index is its place. */
-ITEMS_KERNEL(max_forward)(in_t x, out_t y,
 #if KEEP
-                          __global INDEX *index,
+#define KEPT_ARGUMENT __global INDEX *index,
+#else
+#define KEPT_ARGUMENT
 #endif
-                          int height, int width, int channels, int out_height, int out_width, int n)
+ITEMS_KERNEL(max_forward)(in_t x, out_t y, KEPT_ARGUMENT int height, int width, int channels, int out_height, int out_width, int n)
 {
     FOR_ITEMS(item, n * out_height * PER_ROW(out_width)) {
         int row = item / PER_ROW(out_width), h = row % out_height * SH - PT;
@@ -87,6 +88,7 @@ ITEMS_KERNEL(max_forward)(in_t x, out_t y,
         }
     }
 }
+#undef KEPT_ARGUMENT
 #endif
 
 #ifdef KERNEL_max_scatter

@@ -47,10 +47,21 @@
 #define C(number, value) (value)
 #else
 #define C(number, value) v[PLACES * V_AT + (number)]
-#define LOCAL_MEMORY                                                                       \
-    __local float v[PLACES * V_AT + COEFFICIENTS] __attribute__((aligned(64)));            \
-    __local float m[PLACES * M_AT] __attribute__((aligned(64)));                           \
-    LAY_OUT(v + PLACES * V_AT)
+#define V_FLOATS ((PLACES * V_AT + COEFFICIENTS + 15) / 16 * 16)
+#define M_FLOATS ((PLACES * M_AT + 15) / 16 * 16)
+#if STAGE
+#define DECLARE_LOCAL __local float *v = stage_memory, *m = v + V_FLOATS, *image = m + M_FLOATS;
+#elif IMAGE_PIXELS > 0
+#define DECLARE_LOCAL                                               \
+    __local float v[V_FLOATS] __attribute__((aligned(64)));         \
+    __local float m[M_FLOATS] __attribute__((aligned(64)));         \
+    __local float image[IMAGE_PIXELS * LINE] __attribute__((aligned(64)));
+#else
+#define DECLARE_LOCAL                                               \
+    __local float v[V_FLOATS] __attribute__((aligned(64)));         \
+    __local float m[M_FLOATS] __attribute__((aligned(64)));
+#endif
+#define LOCAL_MEMORY DECLARE_LOCAL LAY_OUT(v + PLACES * V_AT)
 #endif
 
 #ifdef KERNEL_weights
@@ -152,11 +163,12 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 #ifdef KERNEL_forward
 #define UNPOOLS 0
 #define RESULT_LINE (POOLED ? LINE : DST_CP)
-SOLO_KERNEL(forward)(in_t x, in_t u, in_t parameters, out_t y
 #if KEEP
-                     , __global uchar *restrict places
+#define PLACES_ARGUMENT , __global uchar *restrict places
+#else
+#define PLACES_ARGUMENT
 #endif
-                     , int n)
+SOLO_KERNEL(forward)(in_t x, in_t u, in_t parameters, out_t y PLACES_ARGUMENT, int n)
 #else
 #define UNPOOLS POOLED
 #ifdef KERNEL_transposed_data
@@ -164,20 +176,18 @@ SOLO_KERNEL(forward)(in_t x, in_t u, in_t parameters, out_t y
 #else
 #define RESULT_LINE DST_CP
 #endif
-#ifdef KERNEL_backward_data
-SOLO_KERNEL(backward_data)(in_t x, in_t u
-#else
-SOLO_KERNEL(transposed_data)(in_t x, in_t u
-#endif
 #if POOLED
-                           , __global const uchar *restrict places
+#define PLACES_ARGUMENT , __global const uchar *restrict places
+#else
+#define PLACES_ARGUMENT
 #endif
-                           , DX_ARGUMENTS, int n)
+#ifdef KERNEL_backward_data
+SOLO_KERNEL(backward_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n)
+#else
+SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n)
+#endif
 #endif
 {
-#if IMAGE_PIXELS > 0
-    __local float image[IMAGE_PIXELS * LINE] __attribute__((aligned(64)));
-#endif
     LOCAL_MEMORY
 #define WINDOWED (RAGGED || UNPOOLS)
 #define SOURCE_LINE (WINDOWED ? LINE : SRC_CP)
@@ -395,15 +405,13 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u
 #define SOURCE_LINE (EDGES ? LINE : SRC_CP)
 #define GRADIENT_WINDOWED (POOLED || OH % M != 0 || OW % M != 0)
 #define GRADIENT_LINE (GRADIENT_WINDOWED ? LINE : DST_CP)
-SOLO_KERNEL(backward_weights)(in_t x, in_t dy,
 #if POOLED
-                              __global const uchar *restrict places,
+#define PLACES_ARGUMENT , __global const uchar *restrict places
+#else
+#define PLACES_ARGUMENT
 #endif
-                              out_t partial, int n)
+SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, int n)
 {
-#if IMAGE_PIXELS > 0
-    __local float image[IMAGE_PIXELS * LINE] __attribute__((aligned(64)));
-#endif
     LOCAL_MEMORY
     int c0 = get_global_id(0) * DST_CP, c_end = min(c0 + DST_CP, DST_C);
     int chunk = get_global_id(1), end = min((chunk + 1) * CHUNK, (n + SAMPLES - 1) / SAMPLES * BANDS);
@@ -573,7 +581,11 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 }
 #endif
 #undef C
+#undef V_FLOATS
+#undef M_FLOATS
+#undef DECLARE_LOCAL
 #undef LOCAL_MEMORY
+#undef PLACES_ARGUMENT
 #undef PLACES
 #undef PANEL
 #undef BLOCKS

@@ -1,6 +1,7 @@
 /* Opening a device, its buffers and its programs; see device.h. */
 #include "device/device.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,23 @@ ink_status ink_buffer_read_begin(struct ink_device *device, cl_mem buffer, size_
         return INK_OK;
     return ink_cl_check(device, clEnqueueReadBuffer(device->queue, buffer, CL_FALSE, offset, bytes, data, 0, NULL, NULL),
                         "clEnqueueReadBuffer", "copying from the device");
+}
+
+ink_status ink_buffer_read_awake(struct ink_device *device, cl_mem buffer, size_t offset, void *data, size_t bytes)
+{
+    const double end = ink_clock() + 0.0005;
+    cl_event read;
+    cl_int state = CL_QUEUED;
+    if (!bytes)
+        return INK_OK;
+    INK_TRY(ink_cl_check(device, clEnqueueReadBuffer(device->queue, buffer, CL_FALSE, offset, bytes, data, 0, NULL, &read), "clEnqueueReadBuffer",
+                         "copying from the device"));
+    clFlush(device->queue);
+    while (!clGetEventInfo(read, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL) && state > CL_COMPLETE && ink_clock() < end)
+        sched_yield();
+    cl_int code = clWaitForEvents(1, &read);
+    clReleaseEvent(read);
+    return ink_cl_check(device, code, "clWaitForEvents", "copying from the device");
 }
 
 ink_status ink_buffer_zero(struct ink_device *device, cl_mem buffer, size_t bytes)

@@ -45,6 +45,9 @@ enum { INK_SLACK = 64 };
 ink_status ink_buffer_write(struct ink_device *device, cl_mem buffer, size_t offset, const void *data, size_t bytes);
 ink_status ink_buffer_read(struct ink_device *device, cl_mem buffer, size_t offset, void *data, size_t bytes);
 
+/* A blocking read of what will be there in a moment: asks for half a millisecond whether it is, as to sleep and to be woken takes longer. */
+ink_status ink_buffer_read_awake(struct ink_device *device, cl_mem buffer, size_t offset, void *data, size_t bytes);
+
 /* Begins to copy to the device; the data must stay as it is until a blocking transfer or clFinish() that comes later. */
 ink_status ink_buffer_write_begin(struct ink_device *device, cl_mem buffer, size_t offset, const void *data, size_t bytes);
 

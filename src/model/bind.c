@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "device/source.h"
+#include "model/chain.h"
 #include "tensor/arena.h"
 #include "util/text.h"
 
@@ -61,7 +62,7 @@ static void write_source(struct ink_text *text, const char *name)
 /* True if two launches are served by one copy of their source. */
 static bool same_instance(const struct ink_launch *a, const struct ink_launch *b)
 {
-    if (a->call || b->call || strcmp(a->source, b->source) != 0 || strcmp(a->kernel, b->kernel) != 0 || a->define_count != b->define_count)
+    if (a->call || b->call || a->stages || b->stages || strcmp(a->source, b->source) != 0 || strcmp(a->kernel, b->kernel) != 0 || a->define_count != b->define_count)
         return false;
     for (int d = 0; d < a->define_count; d++)
         if (strcmp(a->defines[d].name, b->defines[d].name) != 0 || strcmp(a->defines[d].text, b->defines[d].text) != 0)
@@ -79,6 +80,34 @@ static int find_instance(const struct ink_bound *bound, int last_list, int last_
     return -1;
 }
 
+/* A launch's copy of its source. */
+static void write_instance(struct ink_text *text, const struct ink_launch *launch, int instance)
+{
+    ink_text_add(text, "#undef INSTANCE\n#define INSTANCE %d\n#define KERNEL_%s\n", instance, launch->kernel);
+    for (int d = 0; d < launch->define_count; d++)
+        ink_text_add(text, "#undef %s\n#define %s %s\n", launch->defines[d].name, launch->defines[d].name, launch->defines[d].text);
+    if (launch->generated)
+        ink_text_bytes(text, launch->generated, strlen(launch->generated));
+    write_source(text, launch->source);
+    ink_text_add(text, "#undef KERNEL_%s\n", launch->kernel);
+    for (int d = 0; d < launch->define_count; d++)
+        ink_text_add(text, "#undef %s\n", launch->defines[d].name);
+}
+
+/* The copies of a chain's stages, as functions, and its kernel; the instance of that. What a stage writes the next one reads, so none of
+ * their pointers is restrict. */
+static int write_chain(struct ink_text *text, const struct ink_launch *chain, int first)
+{
+    ink_text_add(text, "#undef STAGE\n#define STAGE 1\n#define get_global_id(d) id##d\n"
+                       "#define STAGE_ARGUMENTS(...) (int id0, int id1, int id2, __local float *stage_memory, __VA_ARGS__)\n"
+                       "#define in_t __global const float *\n#define out_t __global float *\n");
+    for (int s = 0; s < chain->stage_count; s++)
+        write_instance(text, &chain->stages[s], first + s);
+    ink_text_add(text, "#undef in_t\n#undef out_t\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE\n#define STAGE 0\n");
+    ink_chain_write(text, chain, first, first + chain->stage_count);
+    return first + chain->stage_count;
+}
+
 ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width, char **out)
 {
     struct ink_text text = {0};
@@ -93,18 +122,11 @@ ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width
             if (launch->call)
                 continue;
             int found = find_instance(bound, b, i, launch);
-            bound[b].instances[i] = found >= 0 ? found : instances;
-            if (found >= 0)
-                continue;
-            ink_text_add(&text, "#undef INSTANCE\n#define INSTANCE %d\n#define KERNEL_%s\n", instances++, launch->kernel);
-            for (int d = 0; d < launch->define_count; d++)
-                ink_text_add(&text, "#undef %s\n#define %s %s\n", launch->defines[d].name, launch->defines[d].name, launch->defines[d].text);
-            if (launch->generated)
-                ink_text_bytes(&text, launch->generated, strlen(launch->generated));
-            write_source(&text, launch->source);
-            ink_text_add(&text, "#undef KERNEL_%s\n", launch->kernel);
-            for (int d = 0; d < launch->define_count; d++)
-                ink_text_add(&text, "#undef %s\n", launch->defines[d].name);
+            if (found < 0 && launch->stages)
+                instances = write_chain(&text, launch, instances);
+            else if (found < 0)
+                write_instance(&text, launch, instances);
+            bound[b].instances[i] = found >= 0 ? found : instances++;
         }
     return ink_text_take(&text, out, NULL);
 }

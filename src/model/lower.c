@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "model/chain.h"
 #include "model/work.h"
 
 static ink_status emit(struct ink_works *l, struct ink_call *call)
@@ -306,5 +307,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     free(l.work);
     if (!status && !list->status && !how->training)
         status = ink_lower_mark_constants(list);
+    if (!status && !list->status && !how->training && how->style == INK_STYLE_CPU)
+        status = ink_chain(list, how->batch);
     return status ? status : list->status;
 }

@@ -13,12 +13,19 @@ static void fail(struct ink_launches *list, ink_status status)
         list->status = status;
 }
 
+static void free_launch(struct ink_launch *launch)
+{
+    for (int s = 0; s < launch->stage_count; s++)
+        free_launch(&launch->stages[s]);
+    free(launch->stages);
+    free(launch->call_data);
+    free(launch->generated);
+}
+
 void ink_launches_free(struct ink_launches *list)
 {
-    for (int i = 0; i < list->count; i++) {
-        free(list->launches[i].call_data);
-        free(list->launches[i].generated);
-    }
+    for (int i = 0; i < list->count; i++)
+        free_launch(&list->launches[i]);
     free(list->launches);
     free(list->values);
     *list = (struct ink_launches){0};

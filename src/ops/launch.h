@@ -75,7 +75,11 @@ struct ink_argument {
     } as;
 };
 
-enum { INK_MAX_ARGUMENTS = 16, INK_MAX_DEFINES = 48, INK_DEFINE_BYTES = 40 };
+enum { INK_MAX_ARGUMENTS = 48, INK_MAX_DEFINES = 48, INK_DEFINE_BYTES = 40 };
+
+/* What is chained (model/chain.h), of an evaluation: plans for at most so many samples, and of these launches of at most so many
+ * operations of the direct algorithm. A core does some tens of them in a nanosecond; to wake the cores takes tens of microseconds. */
+enum { INK_CHAIN_SAMPLES = 4, INK_CHAIN_WORK = 3000000 };
 
 /* Work-groups in one dimension: ceil((sample_items * n + fixed_items) / items_per_group), n the samples of the step. */
 struct ink_range {
@@ -106,6 +110,11 @@ struct ink_launch {
     struct ink_range range[3]; /* zeroed dimensions have one group of one */
     size_t items_per_item;     /* set by ink_range_items: items of a work-item; its groups may be made smaller. Else 0 */
     double sample_flops, fixed_flops; /* direct-algorithm floating-point operations: sample_flops * n + fixed_flops */
+    double speedup;            /* operations of the direct algorithm for each that it does, about; 0 stands for 1 */
+    size_t local_floats;       /* of local memory, for a kernel that can be a stage with it (STAGE in common.cl) */
+    struct ink_launch *stages; /* of a chain: the launches that it does one after the other in a single work-item; from malloc(),
+                                  freed with the list; NULL: no chain */
+    int stage_count;
     double error_factor;       /* rounding errors beside those of direct sums, at most; 0 stands for 1 */
     ink_host_call call;        /* NULL for a kernel */
     void *call_data;           /* for call; from malloc(), freed with the list */

@@ -40,6 +40,12 @@ struct cut {
     double cycles;                 /* of a batch on one core, predicted */
 };
 
+/* Whether the launch may become a stage of a chain, for which nothing is shared out. */
+static bool is_alone(const struct ink_call *call)
+{
+    return !call->training && call->batch <= INK_CHAIN_SAMPLES && ink_conv_flops(call->node) * call->batch <= 4.0 * INK_CHAIN_WORK;
+}
+
 static int round_up(int value, int step) { return (value + step - 1) / step * step; }
 
 static struct images images_of(const struct ink_call *call, bool transposed)
@@ -86,6 +92,13 @@ static int image_pixels(const struct ink_call *call, const struct images *images
     return image_side(cut, cut->band) * image_side(cut, cut->tiles_width);
 }
 
+/* As LOCAL_MEMORY has it. */
+static size_t local_floats(const struct cut *cut)
+{
+    int places = cut->winograd.n * cut->winograd.n, v = places * cut->v_at + ink_winograd_work(&cut->winograd).coefficients;
+    return (size_t)(round_up(v, 16) + round_up(places * cut->m_at, 16) + cut->image_pixels * LINE);
+}
+
 /* Sizes of a cut whose samples and band are set. */
 static void measure(const struct ink_call *call, const struct images *images, struct cut *cut)
 {
@@ -101,7 +114,7 @@ static void measure(const struct ink_call *call, const struct images *images, st
     cut->m_at = cut->tiles * cut->result_channels + 16;
     cut->image_pixels = image_pixels(call, images, cut);
     struct ink_winograd_work work = ink_winograd_work(w);
-    cut->local_bytes = ((size_t)places * (size_t)(cut->v_at + cut->m_at) + (size_t)(cut->image_pixels * LINE + work.coefficients)) * sizeof(float);
+    cut->local_bytes = local_floats(cut) * sizeof(float);
 
     int groups = (call->batch + cut->samples - 1) / cut->samples * ((cut->tiles_height + cut->band - 1) / cut->band);
     int all = call->batch * cut->tiles_height * cut->tiles_width, channels = cut->result_channels * cut->blocks;
@@ -117,7 +130,9 @@ static void measure(const struct ink_call *call, const struct images *images, st
         stream = 2.0 * groups * floats * channels * sizeof(float) / (near ? NEAR_BYTES : STREAM_BYTES);
         transforms += 2.0 * cut->chunks * floats * channels * sizeof(float) / STREAM_BYTES;
     }
-    cut->cycles = (transforms + (products > stream ? products : stream)) * round_up(groups, BALANCED) / groups;
+    cut->cycles = transforms + (products > stream ? products : stream);
+    if (!is_alone(call))
+        cut->cycles *= (double)round_up(groups, BALANCED) / groups;
 }
 
 /* The best samples and band for a tile that fit into bytes of local memory; false if none does. */
@@ -125,6 +140,8 @@ static bool cut_batch(const struct ink_call *call, const struct images *images, 
 {
     int shares = call->pass == INK_BACKWARD_WEIGHTS ? cut->chunks : SHARES, most = (call->batch + shares - 1) / shares;
     struct cut best = {0};
+    if (is_alone(call))
+        most = call->batch;
     for (int samples = 1; samples <= most && samples <= 64; samples++) {
         struct cut next = *cut;
         next.samples = samples;
@@ -139,7 +156,7 @@ static bool cut_batch(const struct ink_call *call, const struct images *images, 
         struct cut next = *cut;
         if (pooled && band * cut->winograd.m % images->pool.height != 0)
             continue;
-        if (best.samples && call->batch * bands > 2 * SHARES) /* enough to share out already */
+        if (best.samples && (is_alone(call) || call->batch * bands > 2 * SHARES)) /* enough to share out already */
             break;
         next.samples = 1;
         next.band = band;
@@ -199,6 +216,12 @@ static bool pick_cut(const struct ink_call *call, int variant, struct cut *out)
     return true;
 }
 
+/* Of the direct algorithm, as of a cut. */
+static double direct_cycles(const struct ink_call *call)
+{
+    return ink_conv_flops(call->node) / 2 * call->batch / call->vector_width / product_vectors;
+}
+
 bool ink_winograd_applies(const struct ink_call *call)
 {
     const struct ink_layer *l = &call->node->layer;
@@ -207,8 +230,7 @@ bool ink_winograd_applies(const struct ink_call *call)
     bool plain = l->stride_height == 1 && l->stride_width == 1 && l->dilation_height == 1 && l->dilation_width == 1 && l->groups == 1;
     if (!square || !plain || call->style != INK_STYLE_CPU || !pick_cut(call, 0, &cut))
         return false;
-    double direct = ink_conv_flops(call->node) / 2 * call->batch / call->vector_width / product_vectors;
-    return cut.cycles < direct;
+    return cut.cycles < direct_cycles(call);
 }
 
 int ink_winograd_variants(const struct ink_call *call)
@@ -244,6 +266,7 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
     if (!list->status)
         list->status = ink_winograd_text(&cut->winograd, &launch->generated);
     launch->error_factor = ink_winograd_error(&cut->winograd);
+    launch->local_floats = local_floats(cut);
     return launch;
 }
 
@@ -297,6 +320,7 @@ void ink_winograd_forward(struct ink_launches *list, const struct ink_call *call
     ink_arg_scalar(list, launch, INK_BATCH);
     range_groups(launch, &cut);
     launch->sample_flops = ink_conv_flops(call->node);
+    launch->speedup = direct_cycles(call) / cut.cycles;
 }
 
 void ink_winograd_backward_data(struct ink_launches *list, const struct ink_call *call)

@@ -52,7 +52,18 @@ struct ink_predictor {
     struct ink_plan *plan;
     struct ink_feed feed; /* room for one batch */
     int batch, classes;
+    bool quick;           /* a batch takes but a moment: one chain */
 };
+
+static bool is_quick(const struct ink_launches *list)
+{
+    int chains = 0, rest = 0;
+    for (int i = 0; i < list->count; i++) {
+        chains += list->launches[i].stages != NULL;
+        rest += !list->launches[i].stages && !list->launches[i].constant;
+    }
+    return chains == 1 && rest == 0;
+}
 
 ink_status ink_predictor_create(ink_model *model, ink_device *device, int batch, ink_predictor **out)
 {
@@ -71,10 +82,12 @@ ink_status ink_predictor_create(ink_model *model, ink_device *device, int batch,
         status = ink_feed_order(&predictor->feed, NULL, 0);
     if (!status)
         status = ink_feed_bind(&predictor->feed, predictor->plan, INK_SECTION_EVALUATE);
-    if (status)
+    if (status) {
         ink_predictor_destroy(&predictor);
-    else
-        *out = predictor;
+        return status;
+    }
+    predictor->quick = is_quick(ink_plan_launches(predictor->plan, INK_SECTION_EVALUATE));
+    *out = predictor;
     return status;
 }
 
@@ -94,7 +107,9 @@ static ink_status predict_batch(ink_predictor *predictor, const uint8_t *images,
     struct ink_feed *feed = &predictor->feed;
     INK_TRY(ink_buffer_write_begin(feed->device, feed->images, 0, images, n * feed->sample_bytes));
     INK_TRY(ink_plan_run(predictor->plan, INK_SECTION_EVALUATE, 0, (int)n, NULL));
-    return ink_buffer_read(feed->device, feed->probabilities, 0, probabilities, n * (size_t)predictor->classes * sizeof *probabilities);
+    size_t bytes = n * (size_t)predictor->classes * sizeof *probabilities;
+    return predictor->quick ? ink_buffer_read_awake(feed->device, feed->probabilities, 0, probabilities, bytes)
+                            : ink_buffer_read(feed->device, feed->probabilities, 0, probabilities, bytes);
 }
 
 ink_status ink_predictor_run(ink_predictor *predictor, const uint8_t *images, size_t count, float *probabilities)

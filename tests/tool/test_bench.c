@@ -40,7 +40,7 @@ static void check_step(struct json_object *step)
     double flop = 0;
     check_positive(step, "step_seconds");
     check_positive(step, "kernel_seconds");
-    ck_assert_int_eq(json_object_get_int(get(step, "batch")), 4);
+    ck_assert_int_eq(json_object_get_int(get(step, "batch")), 5);
     ck_assert_uint_ge(json_object_array_length(launches), 4);
     for (size_t i = 0; i < json_object_array_length(launches); i++) {
         struct json_object *launch = json_object_array_get_idx(launches, i);
@@ -57,8 +57,8 @@ static void check_step(struct json_object *step)
 START_TEST(test_plan)
 {
     write_file("small.txt", small);
-    struct json_object *train = parse("summary --plan --model small.txt --batch 4 --json");
-    struct json_object *inference = parse("summary --plan --inference --model small.txt --batch 4 --json");
+    struct json_object *train = parse("summary --plan --model small.txt --batch 5 --json");
+    struct json_object *inference = parse("summary --plan --inference --model small.txt --batch 5 --json");
     check_step(train);
     check_step(inference);
     ck_assert_uint_gt(json_object_array_length(get(train, "launches")), json_object_array_length(get(inference, "launches")));
@@ -73,7 +73,7 @@ END_TEST
 START_TEST(test_bench)
 {
     write_file("small.txt", small);
-    struct json_object *root = parse("bench --model small.txt --batch 4 --seconds 0.2 --json --plot roof.png");
+    struct json_object *root = parse("bench --model small.txt --batch 5 --seconds 0.2 --json --plot roof.png");
     static const char *const speeds[] = {"flops", "cache_read", "cache_triad", "memory_read", "memory_triad"};
     for (size_t i = 0; i < sizeof speeds / sizeof *speeds; i++)
         check_positive(get(root, "device"), speeds[i]);

@@ -1,0 +1,160 @@
+/* Chains: which launches become one, and that one does what they do by themselves. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/trial.h"
+#include "suite.h"
+
+enum { IMAGES = 14, FEW = INK_CHAIN_SAMPLES, SIDE = 12, CHANNELS = 16, VALUES = SIDE * SIDE * CHANNELS };
+
+static ink_model *model;
+static struct trial trial;
+
+static ink_dataset *make_data(void)
+{
+    static uint8_t images[IMAGES * VALUES];
+    uint8_t labels[IMAGES];
+    ink_dataset *dataset = NULL;
+    for (size_t i = 0; i < sizeof images; i++)
+        images[i] = (uint8_t)(i * 2654435761u >> 7);
+    for (int i = 0; i < IMAGES; i++)
+        labels[i] = (uint8_t)(i % 3);
+    ck_ok(ink_dataset_create(images, labels, IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS}, 3, &dataset));
+    return dataset;
+}
+
+static const struct ink_launches *open_trial(const char *text, const ink_dataset *dataset, int batch, enum ink_style style)
+{
+    static const struct ink_train_options train = {.optimizer = INK_SGD, .learning_rate = 0.1};
+    ck_ok(ink_model_parse(text, &model));
+    ck_ok(ink_model_initialise(model, 3));
+    test_fill(2, 0.25f, 2, model->state, model->state_count);
+    trial_open(&trial, model, dataset, &train, batch, style);
+    return ink_plan_launches(trial.plan, INK_SECTION_EVALUATE);
+}
+
+static void close_trial(void)
+{
+    trial_close(&trial);
+    ink_model_destroy(&model);
+}
+
+/* Labels of launches, those of chains in brackets, constant ones with a star. */
+static const char *describe(const struct ink_launches *list)
+{
+    static char text[1000];
+    *text = 0;
+    for (int i = 0; i < list->count; i++) {
+        const struct ink_launch *launch = &list->launches[i], *stages = launch->stages ? launch->stages : launch;
+        int count = launch->stages ? launch->stage_count : 1;
+        size_t at = strlen(text);
+        snprintf(text + at, sizeof text - at, "%s%s%s", i ? ", " : "", launch->stages ? "[" : "", launch->constant ? "*" : "");
+        for (int s = 0; s < count; s++)
+            at = strlen(text), snprintf(text + at, sizeof text - at, "%s%s", s ? ", " : "", stages[s].label);
+        at = strlen(text), snprintf(text + at, sizeof text - at, "%s", launch->stages ? "]" : "");
+    }
+    return text;
+}
+
+START_TEST(small_launches_of_an_evaluation_become_one)
+{
+    static const char *const text = "input 12x12x16\nconv 32 3x3 relu\nmax_pool 2x2\nconv 8 1x1\nbatch_norm tanh\ndense 3\n";
+    ink_dataset *dataset = make_data();
+    ck_assert_str_eq(describe(open_trial(text, dataset, 1, INK_STYLE_CPU)),
+                     "*conv1 transform of weights, *batch_norm1 folded into the weights before it, [gather batch, conv1 forward F(5x5, 3x3), conv2 forward direct, "
+                     "dense1 forward direct, softmax cross-entropy]");
+    const struct ink_launches *training = ink_plan_launches(trial.plan, INK_SECTION_TRAIN);
+    for (int i = 0; i < training->count; i++)
+        ck_assert_ptr_null(training->launches[i].stages);
+    close_trial();
+    static const struct { int batch; enum ink_style style; } whole[] = {{FEW + 1, INK_STYLE_CPU}, {1, INK_STYLE_GPU}};
+    for (int k = 0; k < 2; k++) {
+        const struct ink_launches *list = open_trial(text, dataset, whole[k].batch, whole[k].style);
+        for (int i = 0; i < list->count; i++)
+            ck_assert_msg(!list->launches[i].stages, "%s", describe(list));
+        close_trial();
+    }
+    ink_dataset_destroy(&dataset);
+}
+END_TEST
+
+START_TEST(large_launches_and_those_of_libraries_stay_by_themselves)
+{
+    ink_dataset *dataset = make_data();
+    ck_assert_str_eq(describe(open_trial("input 12x12x16\ndense 1000\ndense 3\n", dataset, 1, INK_STYLE_CPU)), /* 9 MiB of weights */
+                     "gather batch, dense1 forward direct, [dense2 forward direct, softmax cross-entropy]");
+    close_trial();
+    ck_assert_str_eq(describe(open_trial("input 12x12x16\nconv 4 3x3\ndense 1000 relu\nconv 3 1x1\ndense 3\n", dataset, 2, INK_STYLE_CPU)),
+                     "[gather batch, conv1 forward direct], dense1 forward direct, [conv2 forward direct, dense2 forward direct, softmax cross-entropy]");
+    close_trial();
+    ink_dataset_destroy(&dataset);
+}
+END_TEST
+
+/* The losses of all images, a batch at a time, the last of them short; the number of chains. */
+static int run(const char *text, const ink_dataset *dataset, int batch, float losses[IMAGES])
+{
+    const struct ink_launches *list = open_trial(text, dataset, batch, INK_STYLE_CPU);
+    int chains = 0;
+    for (int i = 0; i < list->count; i++)
+        chains += list->launches[i].stages != NULL;
+    for (int start = 0; start < IMAGES; start += batch)
+        trial_run(&trial, INK_SECTION_EVALUATE, start, start + batch < IMAGES ? batch : IMAGES - start);
+    memcpy(losses, trial.feed.host_losses, IMAGES * sizeof *losses);
+    close_trial();
+    return chains;
+}
+
+/* Whole batches are not chained. Other tiles and algorithms are taken for them, so sums are rounded otherwise, those of Winograd by
+ * up to 1e-5 of the rms of a layer; losses are about 1. */
+static void check_all(const char *text)
+{
+    float wanted[IMAGES], got[IMAGES];
+    ink_dataset *dataset = make_data();
+    ck_assert_int_eq(run(text, dataset, IMAGES, wanted), 0);
+    ck_assert_msg(fabsf(wanted[0] - wanted[3]) > 1e-3f, "losses are alike: nothing is tested");
+    for (int batch = 1; batch <= FEW; batch++) { /* the last of 3 and 4 are short */
+        ck_assert_int_ge(run(text, dataset, batch, got), 1);
+        for (int i = 0; i < IMAGES; i++)
+            ck_assert_msg(fabsf(got[i] - wanted[i]) <= 1e-4f, "%s\nbatch %d, image %d: loss %.8g, not %.8g", text, batch, i, (double)got[i], (double)wanted[i]);
+    }
+    ink_dataset_destroy(&dataset);
+}
+
+static const char *const models[] = {
+    "input 12x12x16\nconv 32 3x3 relu\nmax_pool 2x2\nconv 9 3x3 pad=same sigmoid\nflatten\ndense 17 tanh\ndense 3\n",
+    "input 12x12x16\nconv 16 5x5 pad=same groups=2 relu\nmax_pool 3x3 stride=2 pad=same\nbatch_norm leaky_relu slope=0.1\naverage_pool 2x2\nconv 20 2x2 "
+    "dilation=2\nglobal_average_pool\ndropout 0.3\ndense 3\n",
+    "input 12x12x16\na: conv 8 3x3 stride=2 pad=same\nb: conv 8 1x1 stride=2 from=input\nadd with=a relu\nbatch_norm\nmax_pool 2x2\nsoftmax\nconv 32 3x3 "
+    "pad=same\ndense 3 softmax\n",
+};
+
+START_TEST(chains_give_what_launches_give) { check_all(models[_i]); }
+END_TEST
+
+/* More values than a kernel is given: a chain ends there and another begins. */
+START_TEST(chain_of_too_many_values_is_divided)
+{
+    char text[4000] = "input 12x12x16\n";
+    float losses[IMAGES];
+    ink_dataset *dataset = make_data();
+    for (int i = 0; i < 30; i++)
+        strcat(text, "dense 7 tanh\n");
+    strcat(text, "dense 3\n");
+    ck_assert_int_eq(run(text, dataset, 2, losses), 2);
+    check_all(text);
+    ink_dataset_destroy(&dataset);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("chain");
+    TCase *all = tcase_create("chain");
+    tcase_add_test(all, small_launches_of_an_evaluation_become_one);
+    tcase_add_test(all, large_launches_and_those_of_libraries_stay_by_themselves);
+    tcase_add_loop_test(all, chains_give_what_launches_give, 0, (int)(sizeof models / sizeof *models));
+    tcase_add_test(all, chain_of_too_many_values_is_divided);
+    return run_case(suite, all);
+}
