@@ -561,7 +561,8 @@ INK_API ink_status ink_predict(ink_model *model, ink_device *device, const uint8
 /* A model made ready on a device: built once, then fast for every call. The model's weights are copied. */
 typedef struct ink_predictor ink_predictor;
 
-/* batch: images a launch, at most so many are run together; 0: 128. */
+/* batch: images a launch, at most so many are run together; 0: 128. For single images give 1: what is small is then not shared out
+ * among a CPU's cores, which would take longer than to do it, and ink_predictor_run() does not sleep while it waits for it. */
 INK_API ink_status ink_predictor_create(ink_model *model, ink_device *device, int batch, ink_predictor **predictor);
 INK_API void ink_predictor_destroy(ink_predictor **predictor);
 INK_API ink_status ink_predictor_run(ink_predictor *predictor, const uint8_t *images, size_t count, float *probabilities);

@@ -10,6 +10,7 @@
  * own, unless the loss is that writer; and
  *   pass_on            a gradient that an op hands on as it is (add) becomes that of the layer before without a launch, and
  *                      where it is read for the last time, what is made of it may take its place in memory
+ * And when all is emitted, small launches of an evaluation become chains: chain.c.
  */
 #include "model/lower.h"
 

@@ -48,7 +48,8 @@ bool open_division(const struct settings *settings, struct division *division)
         return false;
     }
     if (division->share_count && division->share_count != division->count) {
-        complain("--shares has %zu numbers, and --devices gives %zu devices; give a number for each", division->share_count, division->count);
+        complain("--shares has %zu numbers, and --devices gives %zu device%s; give a number for each", division->share_count, division->count,
+                 division->count == 1 ? "" : "s");
         return false;
     }
     return true;

@@ -23,7 +23,7 @@ START_TEST(wrong_words_are_refused)
     if (!run_has_device)
         return;
     check_run("train --limit 16 --devices 0,,0", 1, "", "--devices: an item of the list of devices is empty");
-    check_run("train --limit 16 --devices 0 --shares 1,2", 1, "", "--shares has 2 numbers, and --devices gives 1 devices");
+    check_run("train --limit 16 --devices 0 --shares 1,2", 1, "", "--shares has 2 numbers, and --devices gives 1 device; give");
 }
 END_TEST
 
