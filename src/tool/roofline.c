@@ -232,7 +232,7 @@ static void draw_page(cairo_t *cairo, const struct roofline *roofline, struct po
     draw_roof(cairo, &x, &y, memory, peak, "memory", false);
     draw_roof(cairo, &x, &y, cache, peak, "cache", true);
     snprintf(text, sizeof text, "peak %.0f GFLOP/s", 1e-9 * peak);
-    write_text(cairo, text, LEFT + PLOT_WIDTH - 10, place_y(&y, 1e-9 * peak) - 8, 13, 1);
+    write_text(cairo, text, place_x(&x, peak / memory) - 8, place_y(&y, 1e-9 * peak) + 5, 13, 1); /* points may lie above the roof */
     draw_points(cairo, points, count);
     draw_list(cairo, points, count, peak);
     set_grey(cairo, 0.4);
