@@ -111,6 +111,9 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 #ifndef KERNEL_weights
 /* Channels are taken a cache line at a time through pixels and tiles, or all at once where no image is in between. */
 #define LINE 16
+#if STAGE && V_FLOATS + M_FLOATS + IMAGE_PIXELS * LINE > STAGE_FLOATS
+#error stage_memory is too small
+#endif
 #define FOR_CHANNELS(c, line, step, channels) NO_UNROLL for (int c = line; c < min((line) + (step), channels); c += VW)
 
 /* image[rows][IMAGE_W][LINE]: a line of channels of the rows x columns of a source from (top_row, left) on, 0 outside it. */

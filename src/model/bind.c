@@ -62,7 +62,8 @@ static void write_source(struct ink_text *text, const char *name)
 /* True if two launches are served by one copy of their source. */
 static bool same_instance(const struct ink_launch *a, const struct ink_launch *b)
 {
-    if (a->call || b->call || a->stages || b->stages || strcmp(a->source, b->source) != 0 || strcmp(a->kernel, b->kernel) != 0 || a->define_count != b->define_count)
+    if (a->call || b->call || a->stages || b->stages || strcmp(a->source, b->source) != 0 || strcmp(a->kernel, b->kernel) != 0 ||
+        a->define_count != b->define_count)
         return false;
     for (int d = 0; d < a->define_count; d++)
         if (strcmp(a->defines[d].name, b->defines[d].name) != 0 || strcmp(a->defines[d].text, b->defines[d].text) != 0)
@@ -98,12 +99,12 @@ static void write_instance(struct ink_text *text, const struct ink_launch *launc
  * their pointers is restrict. */
 static int write_chain(struct ink_text *text, const struct ink_launch *chain, int first)
 {
-    ink_text_add(text, "#undef STAGE\n#define STAGE 1\n#define get_global_id(d) id##d\n"
+    ink_text_add(text, "#undef STAGE\n#define STAGE 1\n#define STAGE_FLOATS %zu\n#define get_global_id(d) id##d\n"
                        "#define STAGE_ARGUMENTS(...) (int id0, int id1, int id2, __local float *stage_memory, __VA_ARGS__)\n"
-                       "#define in_t __global const float *\n#define out_t __global float *\n");
+                       "#define in_t __global const float *\n#define out_t __global float *\n", chain->local_floats);
     for (int s = 0; s < chain->stage_count; s++)
         write_instance(text, &chain->stages[s], first + s);
-    ink_text_add(text, "#undef in_t\n#undef out_t\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE\n#define STAGE 0\n");
+    ink_text_add(text, "#undef in_t\n#undef out_t\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE_FLOATS\n#undef STAGE\n#define STAGE 0\n");
     ink_chain_write(text, chain, first, first + chain->stage_count);
     return first + chain->stage_count;
 }
