@@ -1,5 +1,15 @@
 /* Making chains, and their kernels; see chain.h. A chain's arguments are the values and scalars of its stages, each once; other numbers
- * are written into the text. */
+ * are written into the text:
+ *
+ *     SOLO_KERNEL(chain)(int a0, __global void *a1, __global void *a2, __global void *a3, __global void *a4)
+ *     {
+ *         __local float stage_memory[...];                                   the most that a stage takes
+ *         for (int id1 = 0; id1 < (1 * a0 + 0) / 1; id1++)                   work-items of the launch, a0 being the samples
+ *             gather_5(0, id1, 0, stage_memory, a1, ..., a2, 784, ...);     a stage: the kernel, made a function
+ *         for (int id0 = 0; id0 < (0 * a0 + 2) / 1; id0++)
+ *             forward_6(id0, 0, 0, stage_memory, a2, a3, a4);                reads what the one before wrote
+ *     }
+ */
 #include "model/chain.h"
 
 #include <stdio.h>
@@ -123,22 +133,12 @@ ink_status ink_chain(struct ink_launches *list, int batch)
     return INK_OK;
 }
 
-static const char *scalar_type(enum ink_scalar scalar)
-{
-    switch (scalar) {
-    case INK_LEARNING_RATE: case INK_CORRECTION1: case INK_CORRECTION2: case INK_AVERAGE_REST: case INK_BATCH_WEIGHT:
-        return "float";
-    default:
-        return "int"; /* or uint: of the same bits */
-    }
-}
-
+/* The scalars of an evaluation are all int, or uint, of the same bits. */
 static void write_arguments(struct ink_text *text, const struct ink_launch *chain)
 {
     for (int a = 0; a < chain->argument_count; a++) {
         const struct ink_argument *argument = &chain->arguments[a];
-        bool scalar = argument->kind == INK_ARG_SCALAR;
-        ink_text_add(text, "%s%s a%d", a ? ", " : "", scalar ? scalar_type(argument->as.scalar) : "__global void *", a);
+        ink_text_add(text, "%s%s a%d", a ? ", " : "", argument->kind == INK_ARG_SCALAR ? "int" : "__global void *", a);
     }
 }
 

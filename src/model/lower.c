@@ -306,9 +306,8 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     if (!status && how->training && !how->apart)
         status = ink_lower_update(how, list);
     free(l.work);
-    if (!status && !list->status && !how->training)
-        status = ink_lower_mark_constants(list);
-    if (!status && !list->status && !how->training && how->style == INK_STYLE_CPU)
-        status = ink_chain(list, how->batch);
-    return status ? status : list->status;
+    if (status || list->status || how->training)
+        return status ? status : list->status;
+    INK_TRY(ink_lower_mark_constants(list));
+    return how->style == INK_STYLE_CPU ? ink_chain(list, how->batch) : INK_OK;
 }

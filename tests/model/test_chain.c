@@ -79,7 +79,7 @@ START_TEST(small_launches_of_an_evaluation_become_one)
 }
 END_TEST
 
-START_TEST(large_launches_and_those_of_libraries_stay_by_themselves)
+START_TEST(large_launches_stay_by_themselves)
 {
     ink_dataset *dataset = make_data();
     /* 2.8 million operations directly, and 0.3 MiB of weights: small by Winograd's algorithm */
@@ -135,7 +135,11 @@ static const char *const models[] = {
     "pad=same\ndense 3 softmax\n",
 };
 
-START_TEST(chains_give_what_launches_give) { check_all(models[_i]); }
+START_TEST(chains_give_what_launches_give)
+{
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++)
+        check_all(models[m]);
+}
 END_TEST
 
 /* More values than a kernel is given: a chain ends there and another begins. */
@@ -154,12 +158,5 @@ START_TEST(chain_of_too_many_values_is_divided)
 END_TEST
 
 int main(void)
-{
-    Suite *suite = suite_create("chain");
-    TCase *all = tcase_create("chain");
-    tcase_add_test(all, small_launches_of_an_evaluation_become_one);
-    tcase_add_test(all, large_launches_and_those_of_libraries_stay_by_themselves);
-    tcase_add_loop_test(all, chains_give_what_launches_give, 0, (int)(sizeof models / sizeof *models));
-    tcase_add_test(all, chain_of_too_many_values_is_divided);
-    return run_case(suite, all);
-}
+RUN_SUITE("chain", small_launches_of_an_evaluation_become_one, large_launches_stay_by_themselves, chains_give_what_launches_give,
+          chain_of_too_many_values_is_divided)
