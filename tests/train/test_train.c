@@ -345,6 +345,29 @@ START_TEST(predictions_agree_with_evaluation)
 }
 END_TEST
 
+/* Small inferences are waited for in another way: what they give is there when the call ends, and not a moment later. */
+START_TEST(single_images_are_predicted_at_once)
+{
+    ink_dataset *data = make_data(4, 50);
+    ink_model *model = make_model();
+    ink_predictor *predictor = NULL;
+    float wanted[50 * CLASSES], row[CLASSES], predicted[50 * CLASSES];
+    ck_ok(ink_model_initialise(model, 11));
+    ck_ok(ink_predict(model, device, ink_dataset_image(data, 0), 50, wanted));
+    ck_ok(ink_predictor_create(model, device, 1, &predictor));
+    for (size_t i = 0; i < 50; i++) {
+        memset(row, 0, sizeof row);
+        ck_ok(ink_predictor_run(predictor, ink_dataset_image(data, i), 1, row));
+        memcpy(predicted + i * CLASSES, row, sizeof row);
+    }
+    for (int i = 0; i < 50 * CLASSES; i++)
+        ck_assert_float_eq_tol(predicted[i], wanted[i], 1e-6f); /* as above */
+    ink_predictor_destroy(&predictor);
+    ink_model_destroy(&model);
+    ink_dataset_destroy(&data);
+}
+END_TEST
+
 /* Wilson's interval by hand: 8 of 10 right, z = 1.959964: centre (0.8 + 0.192073) / 1.384146 = 0.716740, half width
  * 1.959964 / 1.384146 * sqrt(0.016 + 0.00960366) = 0.226577. At the ends it stays within 0 and 1 and has width. */
 START_TEST(interval_is_wilsons)
@@ -392,6 +415,7 @@ int main(void)
     tcase_add_test(all, wrong_batches_of_evaluation_are_told);
     tcase_add_test(all, data_that_does_not_fit_is_told);
     tcase_add_test(all, predictions_agree_with_evaluation);
+    tcase_add_test(all, single_images_are_predicted_at_once);
     tcase_add_test(all, interval_is_wilsons);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
