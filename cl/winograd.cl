@@ -32,7 +32,7 @@
  *   INPUT, OUTPUT, FILTER, INPUT_BACK, OUTPUT_BACK, FILTER_BACK   f(O, D): O(i) = sum of coefficients * D(k), in one
  *                     dimension; generated from the points: B', A', G, B, A, G'
  *
- * Coefficients C(number, value) are constants where a kernel has nothing else to do. Where it has products too, they lie in
+ * Coefficients C(number, value) are constants where a kernel has nothing else to do. Where it has products too, they lie as vectors in
  * local memory behind v: compilers keep constants in registers for the whole kernel, and then have too few for the products.
  */
 #define PLACES (N * N)
@@ -42,12 +42,17 @@
 #define LOADS(p) (*(__local const floatv *)(p))
 #define STORES(v, p) (*(__local floatv *)(p) = (v))
 #define BANDS ((TILES_H + BAND - 1) / BAND)
+/* A transform goes down column j of its tile to column j of mid, then along row r of that to out. */
+#define MID(i) mid[i][j]
+#define IN_ROW(i) mid[r][i]
+#define OUT_ROW(i) out[i]
 
 #if defined(KERNEL_weights) || defined(KERNEL_gradients)
 #define C(number, value) (value)
 #else
-#define C(number, value) v[PLACES * V_AT + (number)]
-#define V_FLOATS ((PLACES * V_AT + COEFFICIENTS + 15) / 16 * 16)
+#define C(number, value) LOADS(v + V_TILES + (number)*VW)
+#define V_TILES ((PLACES * V_AT + 15) / 16 * 16)
+#define V_FLOATS ((V_TILES + COEFFICIENTS * VW + 15) / 16 * 16)
 #define M_FLOATS ((PLACES * M_AT + 15) / 16 * 16)
 #if STAGE
 #define DECLARE_LOCAL __local float *v = stage_memory, *m = v + V_FLOATS, *image = m + M_FLOATS;
@@ -61,7 +66,7 @@
     __local float v[V_FLOATS] __attribute__((aligned(64)));         \
     __local float m[M_FLOATS] __attribute__((aligned(64)));
 #endif
-#define LOCAL_MEMORY DECLARE_LOCAL LAY_OUT(v + PLACES * V_AT)
+#define LOCAL_MEMORY DECLARE_LOCAL LAY_OUT(v + V_TILES)
 #endif
 
 #ifdef KERNEL_weights
@@ -71,16 +76,13 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 {
     int k = get_global_id(1), c = get_global_id(0) * VW;
     __global float *to = u + ((long)(c / PANEL) * SRC_C + k) * PANEL + c % PANEL;
-    floatv mid[N][R], g[R], row[N];
+    floatv mid[N][R], out[N];
 #define TAP_AT(i) (TURNED ? R * R - 1 - ((i)*R + j) : (i)*R + j)
 #if BACK
 #define TAP(i) FROM_LANES(lane[i])
 #else
 #define TAP(i) LOAD(weights + (TAP_AT(i) * SRC_C + k) * DST_C + c)
 #endif
-#define MID(i) mid[i][j]
-#define IN_ROW(i) mid[r][i]
-#define OUT_ROW(i) row[i]
     if (c < DST_C) {
         NO_UNROLL for (int j = 0; j < R; j++) {
 #if BACK
@@ -94,7 +96,7 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
         NO_UNROLL for (int r = 0; r < N; r++) {
             FILTER(OUT_ROW, IN_ROW)
             UNROLL for (int i = 0; i < N; i++)
-                STORE(row[i], to + (long)(r * N + i) * (BLOCKS * SRC_C * PANEL));
+                STORE(out[i], to + (long)(r * N + i) * (BLOCKS * SRC_C * PANEL));
         }
     } else {
         NO_UNROLL for (int at = 0; at < PLACES; at++)
@@ -102,9 +104,6 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
     }
 #undef TAP
 #undef TAP_AT
-#undef MID
-#undef IN_ROW
-#undef OUT_ROW
 }
 #endif
 
@@ -117,20 +116,28 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 #define FOR_CHANNELS(c, line, step, channels) NO_UNROLL for (int c = line; c < min((line) + (step), channels); c += VW)
 
 /* image[rows][IMAGE_W][LINE]: a line of channels of the rows x columns of a source from (top_row, left) on, 0 outside it. */
+#define CLEAR(first, end, to) /* pixels */                 \
+    NO_UNROLL for (int i_ = (first)*LINE; i_ < (end)*LINE; i_ += VW) \
+        STORES(SPLAT(0.0f), (to) + i_);
 #define WINDOW(source, channels, line, height, width, top_row, left, rows, columns)                            \
-    NO_UNROLL for (int r_ = 0; r_ < (rows); r_++)                                                              \
-        NO_UNROLL for (int q_ = 0; q_ < (columns); q_++) {                                                     \
-            int h_ = (top_row) + r_, w_ = q_ + (left);                                                         \
-            bool inside_ = h_ >= 0 && h_ < (height) && w_ >= 0 && w_ < (width);                                \
-            FOR_CHANNELS(c_, line, LINE, channels)                                                             \
-                STORES(inside_ ? LOAD(source + (h_ * (width) + w_) * (channels) + c_) : SPLAT(0.0f),           \
-                       image + (r_ * IMAGE_W + q_) * LINE + c_ - (line));                                      \
-        }
+    NO_UNROLL for (int r_ = 0; r_ < (rows); r_++) {                                                            \
+        int h_ = (top_row) + r_, first_ = min(max(0, -(left)), columns), end_ = max(first_, min(columns, (width) - (left))); \
+        __local float *to_ = image + r_ * (IMAGE_W * LINE);                                                    \
+        end_ = h_ < 0 || h_ >= (height) ? first_ : end_;                                                       \
+        CLEAR(0, first_, to_)                                                                                  \
+        __global const float *from_ = source + (h_ * (width) + first_ + (left)) * (channels) + (line);         \
+        NO_UNROLL for (int q_ = first_; q_ < end_; q_++, from_ += (channels)) {                                \
+            UNROLL for (int c_ = 0; c_ < LINE; c_ += VW) {                                                     \
+                if ((channels) % LINE == 0 || (line) + c_ < (channels))                                        \
+                    STORES(LOAD(from_ + c_), to_ + q_ * LINE + c_);                                            \
+            }                                                                                                  \
+        }                                                                                                      \
+        CLEAR(end_, columns, to_)                                                                              \
+    }
 
 /* The same of a pooled source, unpooled; places tells where. The window has all its columns. */
 #define UNPOOLED_WINDOW(source, places, channels, line, pooled_h, pooled_w, top_row, left, rows, columns)       \
-    NO_UNROLL for (int i_ = 0; i_ < (rows) * IMAGE_W * LINE; i_ += VW)                                          \
-        STORES(SPLAT(0.0f), image + i_);                                                                        \
+    CLEAR(0, (rows) * IMAGE_W, image)                                                                            \
     NO_UNROLL for (int ph_ = max(0, top_row) / POOL_H; ph_ < min(pooled_h, ((top_row) + (rows) + POOL_H - 1) / POOL_H); ph_++) \
         NO_UNROLL for (int pw_ = 0; pw_ < (pooled_w); pw_++)                                                    \
             FOR_CHANNELS(c_, line, LINE, channels) {                                                            \
@@ -214,25 +221,21 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
                 int h = t / TILES_W * M, w = t % TILES_W * M;
                 floatv mid[N][SIDE], out[N];
 #if WINDOWED
-#define PIXEL(i) LOADS(image + ((h + (i)) * IMAGE_W + w + j) * LINE + c - line)
+                __local const float *corner = image + (h * IMAGE_W + w) * LINE + c - line;
+#define PIXEL(i) LOADS(corner + j * LINE + (i) * (IMAGE_W * LINE))
 #else
-#define PIXEL(i) LOAD(source + ((row0 + h + (i)) * IW + SOURCE_LEFT + w + j) * SRC_C + c)
+                __global const float *corner = source + ((row0 + h) * IW + SOURCE_LEFT + w) * SRC_C + c;
+#define PIXEL(i) LOAD(corner + j * SRC_C + (i) * (IW * SRC_C))
 #endif
-#define MID(i) mid[i][j]
                 NO_UNROLL for (int j = 0; j < SIDE; j++)
                     FROM_TILE(MID, PIXEL)
                 __local float *to = v + (s * (bottom - top) * TILES_W + t) * SRC_CP + c;
-#define IN_ROW(i) mid[r][i]
-#define OUT_ROW(i) out[i]
                 NO_UNROLL for (int r = 0; r < N; r++) {
                     FROM_TILE(OUT_ROW, IN_ROW)
                     UNROLL for (int i = 0; i < N; i++)
                         STORES(out[i], to + (r * N + i) * V_AT);
                 }
 #undef PIXEL
-#undef MID
-#undef IN_ROW
-#undef OUT_ROW
             }
         }
 
@@ -272,12 +275,9 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
                 __local const float *from = m + (s * TILES_H * TILES_W + t) * DST_CP + c;
                 __local float *to = image + (t / TILES_W * M * IMAGE_W + t % TILES_W * M) * LINE + c - line;
                 floatv mid[N][N], out[N];
-#define PLACE(i) LOADS(from + ((i)*N + j) * M_AT)
-#define MID(i) mid[i][j]
+#define PLACE(i) LOADS(from + j * M_AT + (i) * (N * M_AT))
                 NO_UNROLL for (int j = 0; j < N; j++)
                     INPUT_BACK(MID, PLACE)
-#define IN_ROW(i) mid[r][i]
-#define OUT_ROW(i) out[i]
                 NO_UNROLL for (int r = 0; r < N; r++) {
                     INPUT_BACK(OUT_ROW, IN_ROW)
                     UNROLL for (int i = 0; i < N; i++) {
@@ -287,9 +287,6 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
                     }
                 }
 #undef PLACE
-#undef MID
-#undef IN_ROW
-#undef OUT_ROW
             }
             NO_UNROLL for (int h = 0; h < OH; h++)
                 NO_UNROLL for (int w = 0; w < OW; w++) FOR_CHANNELS(c, line, RESULT_LINE, DST_C) {
@@ -308,12 +305,9 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
             NO_UNROLL for (int t = 0; t < (bottom - top) * TILES_W; t++) FOR_CHANNELS(c, line, RESULT_LINE, DST_C) {
                 __local const float *from = m + (s * (bottom - top) * TILES_W + t) * DST_CP + c;
                 floatv mid[M][N], out[M];
-#define PLACE(i) LOADS(from + ((i)*N + j) * M_AT)
-#define MID(i) mid[i][j]
+#define PLACE(i) LOADS(from + j * M_AT + (i) * (N * M_AT))
                 NO_UNROLL for (int j = 0; j < N; j++)
                     OUTPUT(MID, PLACE)
-#define IN_ROW(i) mid[r][i]
-#define OUT_ROW(i) out[i]
                 NO_UNROLL for (int r = 0; r < M; r++) {
                     int h = (top + t / TILES_W) * M + r;
                     OUTPUT(OUT_ROW, IN_ROW)
@@ -344,9 +338,6 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
 #endif
                 }
 #undef PLACE
-#undef MID
-#undef IN_ROW
-#undef OUT_ROW
             }
 #if POOLED && defined(KERNEL_forward)
             /* the first largest wins, and NaN is largest, as in pool.cl */
@@ -434,23 +425,21 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
                     int h = t / TILES_W * M, w = t % TILES_W * M;
                     floatv mid[N][N], out[N];
 #if EDGES
-#define PIXEL(i) LOADS(image + ((h + (i)) * IMAGE_W + w + j) * LINE + c - line)
+                    __local const float *corner = image + (h * IMAGE_W + w) * LINE + c - line;
+#define PIXEL(i) LOADS(corner + j * LINE + (i) * (IMAGE_W * LINE))
 #else
-#define PIXEL(i) LOAD(source + ((row0 + h + (i)) * IW + w - PAD_W + j) * SRC_C + c)
+                    __global const float *corner = source + ((row0 + h) * IW + w - PAD_W) * SRC_C + c;
+#define PIXEL(i) LOAD(corner + j * SRC_C + (i) * (IW * SRC_C))
 #endif
-#define MID(i) mid[i][j]
                     NO_UNROLL for (int j = 0; j < N; j++)
                         INPUT(MID, PIXEL)
                     __local float *to = v + (s * (bottom - top) * TILES_W + t) * SRC_CP + c;
-#define IN_ROW(i) mid[r][i]
-#define OUT_ROW(i) out[i]
                     NO_UNROLL for (int r = 0; r < N; r++) {
                         INPUT(OUT_ROW, IN_ROW)
                         UNROLL for (int i = 0; i < N; i++)
                             STORES(out[i], to + (r * N + i) * V_AT);
                     }
 #undef PIXEL
-#undef MID
                 }
             }
 
@@ -469,11 +458,12 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
                     int h = t / TILES_W * M, w = t % TILES_W * M;
                     floatv mid[N][M], out[N];
 #if GRADIENT_WINDOWED
-#define PIXEL(i) LOADS(image + ((h + (i)) * IMAGE_W + w + j) * LINE + c - line)
+                    __local const float *corner = image + (h * IMAGE_W + w) * LINE + c - line;
+#define PIXEL(i) LOADS(corner + j * LINE + (i) * (IMAGE_W * LINE))
 #else
-#define PIXEL(i) LOAD(gradient + ((top * M + h + (i)) * OW + w + j) * DST_C + c)
+                    __global const float *corner = gradient + ((top * M + h) * OW + w) * DST_C + c;
+#define PIXEL(i) LOAD(corner + j * DST_C + (i) * (OW * DST_C))
 #endif
-#define MID(i) mid[i][j]
                     NO_UNROLL for (int j = 0; j < M; j++)
                         OUTPUT_BACK(MID, PIXEL)
                     __local float *to = m + (s * (bottom - top) * TILES_W + t) * DST_CP + c - c0;
@@ -483,9 +473,6 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
                             STORES(out[i], to + (r * N + i) * M_AT);
                     }
 #undef PIXEL
-#undef MID
-#undef IN_ROW
-#undef OUT_ROW
                 }
             }
 
@@ -546,9 +533,6 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
     __global const float *from = partial + c / DST_CP * part + k * DST_CP + c % DST_CP;
     floatv mid[R][N], out[R], column[N];
 #define PLACE(i) column[i]
-#define MID(i) mid[i][j]
-#define IN_ROW(i) mid[r][i]
-#define OUT_ROW(i) out[i]
     NO_UNROLL for (int j = 0; j < N; j++) {
         UNROLL for (int i = 0; i < N; i++)
             column[i] = LOAD(from + (long)(i * N + j) * (SRC_C * DST_CP));
@@ -578,12 +562,10 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
     }
 #endif
 #undef PLACE
-#undef MID
-#undef IN_ROW
-#undef OUT_ROW
 }
 #endif
 #undef C
+#undef V_TILES
 #undef V_FLOATS
 #undef M_FLOATS
 #undef DECLARE_LOCAL
@@ -596,6 +578,10 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 #undef LOADS
 #undef STORES
 #undef BANDS
+#undef MID
+#undef IN_ROW
+#undef OUT_ROW
+#undef CLEAR
 #undef WINDOW
 #undef UNPOOLED_WINDOW
 #undef LINE

@@ -93,9 +93,10 @@ static int image_pixels(const struct ink_call *call, const struct images *images
 }
 
 /* As LOCAL_MEMORY has it. */
-static size_t local_floats(const struct cut *cut)
+static size_t local_floats(const struct ink_call *call, const struct cut *cut)
 {
-    int places = cut->winograd.n * cut->winograd.n, v = places * cut->v_at + ink_winograd_work(&cut->winograd).coefficients;
+    int places = cut->winograd.n * cut->winograd.n;
+    int v = round_up(places * cut->v_at, 16) + ink_winograd_work(&cut->winograd).coefficients * call->vector_width;
     return (size_t)(round_up(v, 16) + round_up(places * cut->m_at, 16) + cut->image_pixels * LINE);
 }
 
@@ -114,7 +115,7 @@ static void measure(const struct ink_call *call, const struct images *images, st
     cut->m_at = cut->tiles * cut->result_channels + 16;
     cut->image_pixels = image_pixels(call, images, cut);
     struct ink_winograd_work work = ink_winograd_work(w);
-    cut->local_bytes = local_floats(cut) * sizeof(float);
+    cut->local_bytes = local_floats(call, cut) * sizeof(float);
 
     int groups = (call->batch + cut->samples - 1) / cut->samples * ((cut->tiles_height + cut->band - 1) / cut->band);
     int all = call->batch * cut->tiles_height * cut->tiles_width, channels = cut->result_channels * cut->blocks;
@@ -266,7 +267,7 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
     if (!list->status)
         list->status = ink_winograd_text(&cut->winograd, &launch->generated);
     launch->error_factor = ink_winograd_error(&cut->winograd);
-    launch->local_floats = local_floats(cut);
+    launch->local_floats = local_floats(call, cut);
     return launch;
 }
 

@@ -250,7 +250,7 @@ static struct ink_winograd_work write_all(const struct ink_winograd *w, struct w
     work.coefficients = to->count;
     ink_text_add(to->text, "#undef COEFFICIENTS\n#define COEFFICIENTS %d\n#undef LAY_OUT\n#define LAY_OUT(to) {", to->count);
     for (int i = 0; i < to->count; i++)
-        ink_text_add(to->text, " (to)[%d] = %af;", i, (double)to->coefficients[i]);
+        ink_text_add(to->text, " STORES(SPLAT(%af), (to) + %d * VW);", (double)to->coefficients[i], i);
     ink_text_add(to->text, " }\n");
     return work;
 }
