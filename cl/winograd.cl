@@ -24,7 +24,7 @@
  *   COVER_H, COVER_W  rows and columns of the result that tiles cover; past them the result is 0 (backward_data)
  *   TILES_H, TILES_W  tiles of a sample            SAMPLES, BAND  see above      T  tiles of a work-item
  *   ROWS, Q           register tile of the products: ROWS * Q + Q + 1 registers
- *   V_AT, M_AT        floats of v and m from place to place (padded: powers of two are slow)
+ *   V_AT, M_AT        floats of v and m from place to place (padded, as U_AT and SUMS_AT are: powers of two are slow)
  *   BIAS, BIAS_AT     whether there is a bias, and its place in the parameters
  *   POOL_H, POOL_W    max pooling fused behind the convolution (1 x 1: none), windows side by side
  *   IMAGE_PIXELS, IMAGE_W   the image in local memory that pooled values and overlapping tiles go through; its width
@@ -41,6 +41,11 @@
 #define POOLED (POOL_H * POOL_W > 1)
 #define LOADS(p) (*(__local const floatv *)(p))
 #define STORES(v, p) (*(__local floatv *)(p) = (v))
+#define LINE 16 /* floats of a cache line */
+/* Floats from place to place of transformed weights, and of the sums for their gradients, which are followed by the bias's. */
+#define U_AT (BLOCKS * SRC_C * PANEL + LINE)
+#define SUMS_AT (SRC_C * DST_CP + LINE)
+#define SUMS ((long)PLACES * SUMS_AT + DST_CP)
 #define BANDS ((TILES_H + BAND - 1) / BAND)
 /* A transform goes down column j of its tile to column j of mid, then along row r of that to out. */
 #define MID(i) mid[i][j]
@@ -69,47 +74,53 @@
 #define LOCAL_MEMORY DECLARE_LOCAL LAY_OUT(v + V_TILES)
 #endif
 
+#if defined(KERNEL_weights) || defined(KERNEL_gradients)
+/* Work-item (so many vectors of channels, RUN rows of weights): its rows and vectors. */
+#define FOR_WEIGHTS(k, c, vectors, end)                                                                                            \
+    NO_UNROLL for (int k = get_global_id(1) * RUN, last_ = min(k + RUN, SRC_C); k < last_; k++)                                     \
+        NO_UNROLL for (int c = get_global_id(0) * ((vectors)*VW), end_ = min(c + (vectors)*VW, end); c < end_; c += VW)
+#endif
+
 #ifdef KERNEL_weights
-/* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; BACK: [tap][DST_C][k]; TURNED: taps from last to first. Work-item (vector, k), so that
- * neighbours share cache lines. */
+/* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; BACK: [tap][DST_C][k]; TURNED: taps from last to first. Work-item (block, run of k). */
 SOLO_KERNEL(weights)(in_t weights, out_t u)
 {
-    int k = get_global_id(1), c = get_global_id(0) * VW;
-    __global float *to = u + ((long)(c / PANEL) * SRC_C + k) * PANEL + c % PANEL;
-    floatv mid[N][R], out[N];
+    FOR_WEIGHTS(k, c, Q, DST_CP) {
+        __global float *to = u + ((long)(c / PANEL) * SRC_C + k) * PANEL + c % PANEL;
+        floatv mid[N][R], out[N];
 #define TAP_AT(i) (TURNED ? R * R - 1 - ((i)*R + j) : (i)*R + j)
 #if BACK
 #define TAP(i) FROM_LANES(lane[i])
 #else
 #define TAP(i) LOAD(weights + (TAP_AT(i) * SRC_C + k) * DST_C + c)
 #endif
-    if (c < DST_C) {
-        NO_UNROLL for (int j = 0; j < R; j++) {
+        if (c < DST_C) {
+            NO_UNROLL for (int j = 0; j < R; j++) {
 #if BACK
-            LANES lane[R][VW];
-            UNROLL for (int i = 0; i < R; i++)
-                UNROLL for (int l = 0; l < VW; l++)
-                    lane[i][l] = weights[(TAP_AT(i) * DST_C + min(c + l, DST_C - 1)) * SRC_C + k];
+                LANES lane[R][VW];
+                UNROLL for (int i = 0; i < R; i++)
+                    UNROLL for (int l = 0; l < VW; l++)
+                        lane[i][l] = weights[(TAP_AT(i) * DST_C + min(c + l, DST_C - 1)) * SRC_C + k];
 #endif
-            FILTER(MID, TAP)
+                FILTER(MID, TAP)
+            }
+            NO_UNROLL for (int r = 0; r < N; r++) {
+                FILTER(OUT_ROW, IN_ROW)
+                UNROLL for (int i = 0; i < N; i++)
+                    STORE(out[i], to + (r * N + i) * U_AT);
+            }
+        } else {
+            NO_UNROLL for (int at = 0; at < PLACES; at++)
+                STORE(SPLAT(0.0f), to + at * U_AT);
         }
-        NO_UNROLL for (int r = 0; r < N; r++) {
-            FILTER(OUT_ROW, IN_ROW)
-            UNROLL for (int i = 0; i < N; i++)
-                STORE(out[i], to + (long)(r * N + i) * (BLOCKS * SRC_C * PANEL));
-        }
-    } else {
-        NO_UNROLL for (int at = 0; at < PLACES; at++)
-            STORE(SPLAT(0.0f), to + (long)at * (BLOCKS * SRC_C * PANEL));
-    }
 #undef TAP
 #undef TAP_AT
+    }
 }
 #endif
 
 #ifndef KERNEL_weights
 /* Channels are taken a cache line at a time through pixels and tiles, or all at once where no image is in between. */
-#define LINE 16
 #if STAGE && V_FLOATS + M_FLOATS + IMAGE_PIXELS * LINE > STAGE_FLOATS
 #error stage_memory is too small
 #endif
@@ -242,7 +253,7 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
     /* m[at] = v[at] u[at]. Register tiles at the end are moved back; rows past the tiles are computed and not used. */
     NO_UNROLL for (int at = 0; at < PLACES; at++)
         NO_UNROLL for (int block = 0; block < BLOCKS; block++) {
-            __global const float *panel = u + ((long)at * BLOCKS + block) * (SRC_C * PANEL);
+            __global const float *panel = u + at * U_AT + block * (SRC_C * PANEL);
             NO_UNROLL for (int t = 0; t < tiles; t += ROWS) {
                 int row = T % ROWS != 0 ? min(t, T - ROWS) : t;
                 __local const float *from = v + at * V_AT + row * SRC_CP;
@@ -409,7 +420,7 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
     LOCAL_MEMORY
     int c0 = get_global_id(0) * DST_CP, c_end = min(c0 + DST_CP, DST_C);
     int chunk = get_global_id(1), end = min((chunk + 1) * CHUNK, (n + SAMPLES - 1) / SAMPLES * BANDS);
-    __global float *sums = partial + ((long)chunk * DST_BLOCKS + get_global_id(0)) * ((PLACES * SRC_C + 1) * DST_CP), *bias_sums = sums + PLACES * SRC_C * DST_CP;
+    __global float *sums = partial + ((long)chunk * DST_BLOCKS + get_global_id(0)) * SUMS, *bias_sums = sums + PLACES * SUMS_AT;
     NO_UNROLL for (int step = chunk * CHUNK; step < end; step++) {
         int first = step / BANDS * SAMPLES, samples = min(SAMPLES, n - first), again = step > chunk * CHUNK;
         int top = step % BANDS * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
@@ -482,7 +493,7 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
                 NO_UNROLL for (int k0 = 0; k0 < SRC_C; k0 += ROWS) {
                     int k = SRC_C % ROWS != 0 ? min(k0, SRC_C - ROWS) : k0;
                     __local const float *left = v + at * V_AT + k;
-                    __global float *to = sums + ((long)at * SRC_C + k) * DST_CP + block * PANEL;
+                    __global float *to = sums + at * SUMS_AT + k * DST_CP + block * PANEL;
                     floatv acc[ROWS][Q];
                     UNROLL for (int p = 0; p < ROWS; p++)
                         UNROLL for (int q = 0; q < Q; q++)
@@ -523,47 +534,50 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
 #undef GRADIENT_WINDOWED
 #undef GRADIENT_LINE
 #ifdef KERNEL_gradients
-/* Gradients of the weights, G' (sum over chunks of partial) G, [tap][k][DST_C], and behind them the bias's. Work-item (vector
- * of channels, k). */
+/* Gradients of the weights, G' (sum over chunks of partial) G, [tap][k][DST_C], and behind them the bias's. Work-item (cache line of
+ * channels, run of k). */
 SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 {
-    int k = get_global_id(1), c = get_global_id(0) * VW, more = DST_C - c;
     int chunks = ((n + SAMPLES - 1) / SAMPLES * BANDS + CHUNK - 1) / CHUNK;
-    long part = (PLACES * SRC_C + 1) * DST_CP, next_chunk = part * DST_BLOCKS; /* of a block; of all */
-    __global const float *from = partial + c / DST_CP * part + k * DST_CP + c % DST_CP;
-    floatv mid[R][N], out[R], column[N];
+    long next_chunk = SUMS * DST_BLOCKS;
+    FOR_WEIGHTS(k, c, LINE / VW, DST_C) {
+        int more = DST_C - c;
+        __global const float *from = partial + c / DST_CP * SUMS + k * DST_CP + c % DST_CP;
+        floatv mid[R][N], out[R], column[N];
 #define PLACE(i) column[i]
-    NO_UNROLL for (int j = 0; j < N; j++) {
-        UNROLL for (int i = 0; i < N; i++)
-            column[i] = LOAD(from + (long)(i * N + j) * (SRC_C * DST_CP));
-        NO_UNROLL for (int chunk = 1; chunk < chunks; chunk++) {
-            __global const float *next = from + chunk * next_chunk;
+        NO_UNROLL for (int j = 0; j < N; j++) {
             UNROLL for (int i = 0; i < N; i++)
-                column[i] += LOAD(next + (long)(i * N + j) * (SRC_C * DST_CP));
+                column[i] = LOAD(from + (i * N + j) * SUMS_AT);
+            NO_UNROLL for (int chunk = 1; chunk < chunks; chunk++) {
+                __global const float *next = from + chunk * next_chunk;
+                UNROLL for (int i = 0; i < N; i++)
+                    column[i] += LOAD(next + (i * N + j) * SUMS_AT);
+            }
+            FILTER_BACK(MID, PLACE)
         }
-        FILTER_BACK(MID, PLACE)
-    }
-    NO_UNROLL for (int r = 0; r < R; r++) {
-        FILTER_BACK(OUT_ROW, IN_ROW)
-        UNROLL for (int i = 0; i < R; i++) {
-            __global float *to = gradients + ((long)(r * R + i) * SRC_C + k) * DST_C + c;
-            if (DST_C % VW == 0)
-                STORE(out[i], to);
-            else
-                STORE_FIRST(out[i], to, more)
+        NO_UNROLL for (int r = 0; r < R; r++) {
+            FILTER_BACK(OUT_ROW, IN_ROW)
+            UNROLL for (int i = 0; i < R; i++) {
+                __global float *to = gradients + ((long)(r * R + i) * SRC_C + k) * DST_C + c;
+                if (DST_C % VW == 0)
+                    STORE(out[i], to);
+                else
+                    STORE_FIRST(out[i], to, more)
+            }
         }
-    }
 #if BIAS
-    if (k == 0) {
-        floatv sum = LOAD(from + PLACES * SRC_C * DST_CP);
-        NO_UNROLL for (int chunk = 1; chunk < chunks; chunk++)
-            sum += LOAD(from + chunk * next_chunk + PLACES * SRC_C * DST_CP);
-        STORE_FIRST(sum, gradients + (long)R * R * SRC_C * DST_C + c, more)
-    }
+        if (k == 0) {
+            floatv sum = LOAD(from + PLACES * SUMS_AT);
+            NO_UNROLL for (int chunk = 1; chunk < chunks; chunk++)
+                sum += LOAD(from + chunk * next_chunk + PLACES * SUMS_AT);
+            STORE_FIRST(sum, gradients + (long)R * R * SRC_C * DST_C + c, more)
+        }
 #endif
 #undef PLACE
+    }
 }
 #endif
+#undef FOR_WEIGHTS
 #undef C
 #undef V_TILES
 #undef V_FLOATS
@@ -585,4 +599,7 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 #undef WINDOW
 #undef UNPOOLED_WINDOW
 #undef LINE
+#undef U_AT
+#undef SUMS_AT
+#undef SUMS
 #undef FOR_CHANNELS

@@ -12,6 +12,7 @@ enum {
     SHARES = 16,      /* work-groups at least, where the batch gives as many; not the device's cores, as bits depend on it */
     LINE = 16,        /* floats of a pixel in the image in local memory, as in the kernels */
     BALANCED = 8,     /* work-groups in a multiple of this leave no core idle at the end */
+    GROUP_VECTORS = 16, /* of weights that a work-item transforms, so that it is worth its group */
 };
 static const double transform_vectors = 1.3;    /* transforms: vector operations, with their loads and stores */
 static const double product_vectors = 1.7;      /* register tiles: vector multiply-adds; 2 is the most */
@@ -271,18 +272,21 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
     return launch;
 }
 
+/* Rows of weights, of so many vectors each, that a work-item transforms. */
+static int weights_run(int vectors) { return vectors < GROUP_VECTORS ? GROUP_VECTORS / vectors : 1; }
+
 /* The launch that transforms the layer's weights for the products; gives the transformed ones. */
 static ink_value emit_weights(struct ink_launches *list, const struct ink_call *call, const struct images *images, const struct cut *cut)
 {
     bool back = call->pass == INK_BACKWARD_DATA;
     size_t places = (size_t)(cut->winograd.n * cut->winograd.n);
     ink_value u = ink_value_create(list, "transformed weights", 0,
-                                   places * (size_t)images->source.channels * (size_t)cut->result_channels * sizeof(float));
+                                   places * ((size_t)images->source.channels * (size_t)cut->result_channels + LINE) * sizeof(float));
     struct ink_launch *launch = ink_launch_add(list, "winograd.cl", "weights", "transform of weights");
     const struct { const char *name; int value; } defines[] = {
         {"M", cut->winograd.m}, {"R", cut->winograd.r}, {"N", cut->winograd.n}, {"SRC_C", images->source.channels},
         {"DST_C", images->result.channels}, {"DST_CP", cut->result_channels}, {"Q", cut->tile.q}, {"BACK", back},
-        {"TURNED", back && !cut->transposed},
+        {"TURNED", back && !cut->transposed}, {"RUN", weights_run(cut->tile.q)},
     };
     for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
         ink_define_int(list, launch, defines[i].name, defines[i].value);
@@ -290,8 +294,8 @@ static ink_value emit_weights(struct ink_launches *list, const struct ink_call *
         list->status = ink_winograd_text(&cut->winograd, &launch->generated);
     ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
     ink_arg_value(list, launch, INK_ARG_WRITE, u);
-    ink_range_fixed(launch, 1, (size_t)images->source.channels, 1, 1);
-    ink_range_fixed(launch, 0, (size_t)(cut->result_channels / call->vector_width), 1, 1);
+    ink_range_fixed(launch, 1, (size_t)images->source.channels, (size_t)weights_run(cut->tile.q), 1);
+    ink_range_fixed(launch, 0, (size_t)(cut->result_channels / call->vector_width), (size_t)cut->tile.q, 1);
     return u;
 }
 
@@ -353,7 +357,7 @@ void ink_winograd_backward_weights(struct ink_launches *list, const struct ink_c
     int bands = (cut.tiles_height + cut.band - 1) / cut.band, steps = (call->batch + cut.samples - 1) / cut.samples * bands;
     int chunk = (steps + cut.chunks - 1) / cut.chunks, chunks = (steps + chunk - 1) / chunk;
     size_t places = (size_t)(cut.winograd.n * cut.winograd.n);
-    size_t floats = (places * (size_t)images.source.channels + 1) * (size_t)(cut.result_channels * cut.blocks);
+    size_t floats = (places * ((size_t)images.source.channels * (size_t)cut.result_channels + LINE) + (size_t)cut.result_channels) * (size_t)cut.blocks;
     ink_value partial = ink_value_create(list, "partial gradients", 0, (size_t)chunks * floats * sizeof(float));
     struct ink_launch *launch = emit(list, call, &images, &cut, "backward_weights", "backward_weights");
     ink_define_int(list, launch, "CHUNK", chunk);
@@ -372,6 +376,8 @@ void ink_winograd_backward_weights(struct ink_launches *list, const struct ink_c
     ink_arg_value(list, launch, INK_ARG_READ, partial);
     ink_arg_value(list, launch, INK_ARG_WRITE, call->gradients);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_fixed(launch, 1, (size_t)images.source.channels, 1, 1);
-    ink_range_fixed(launch, 0, (size_t)((images.result.channels + call->vector_width - 1) / call->vector_width), 1, 1);
+    int run = weights_run(LINE / call->vector_width);
+    ink_define_int(list, launch, "RUN", run);
+    ink_range_fixed(launch, 1, (size_t)images.source.channels, (size_t)run, 1);
+    ink_range_fixed(launch, 0, (size_t)images.result.channels, LINE, 1);
 }
