@@ -30,6 +30,7 @@ struct images {
 struct cut {
     bool transposed;               /* backward_data by the transposed algorithm */
     struct ink_winograd winograd;
+    struct ink_winograd_work work; /* of its transforms */
     int tiles_height, tiles_width;
     int samples, band, tiles;      /* of a work-item: samples, or rows of tiles of one sample; tiles */
     int source_channels, result_channels; /* padded; the latter of a work-item */
@@ -97,7 +98,7 @@ static int image_pixels(const struct ink_call *call, const struct images *images
 static size_t local_floats(const struct ink_call *call, const struct cut *cut)
 {
     int places = cut->winograd.n * cut->winograd.n;
-    int v = round_up(places * cut->v_at, 16) + ink_winograd_work(&cut->winograd).coefficients * call->vector_width;
+    int v = round_up(places * cut->v_at, 16) + cut->work.coefficients * call->vector_width;
     return (size_t)(round_up(v, 16) + round_up(places * cut->m_at, 16) + cut->image_pixels * LINE);
 }
 
@@ -115,13 +116,13 @@ static void measure(const struct ink_call *call, const struct images *images, st
     cut->v_at = cut->tiles * cut->source_channels + 16;
     cut->m_at = cut->tiles * cut->result_channels + 16;
     cut->image_pixels = image_pixels(call, images, cut);
-    struct ink_winograd_work work = ink_winograd_work(w);
+    const struct ink_winograd_work *work = &cut->work;
     cut->local_bytes = local_floats(call, cut) * sizeof(float);
 
     int groups = (call->batch + cut->samples - 1) / cut->samples * ((cut->tiles_height + cut->band - 1) / cut->band);
     int all = call->batch * cut->tiles_height * cut->tiles_width, channels = cut->result_channels * cut->blocks;
-    double in = cut->transposed ? (double)(w->m + w->n) * work.output_back : 2.0 * w->n * work.input;
-    double out = cut->transposed ? 2.0 * w->n * work.input_back : (double)(w->n + w->m) * (weights ? work.output_back : work.output);
+    double in = cut->transposed ? (double)(w->m + w->n) * work->output_back : 2.0 * w->n * work->input;
+    double out = cut->transposed ? 2.0 * w->n * work->input_back : (double)(w->n + w->m) * (weights ? work->output_back : work->output);
     double transforms = all * (in * cut->source_channels * cut->blocks + out * channels) / width / transform_vectors;
     double products = (double)all * places * images->source.channels * channels / width / product_vectors;
     /* transformed weights are read by each group */
@@ -204,6 +205,7 @@ static bool pick_cut(const struct ink_call *call, int variant, struct cut *out)
         for (int m = 2; m + r - 1 <= INK_WINOGRAD_LARGEST; m++) {
             struct cut cut = {.transposed = transposed, .tiles_height = (height + m - 1) / m, .tiles_width = (width + m - 1) / m};
             ink_winograd_matrices(m, r, &cut.winograd);
+            cut.work = ink_winograd_work(&cut.winograd);
             if (!cut_blocks(call, &images, bytes, &cut))
                 continue;
             int at = count++;
