@@ -20,6 +20,10 @@
 #define BLOCKS (VECTORS / Q)
 #define ITEM_CHANNEL (item % BLOCKS * (Q * VW))
 #define EACH(q) UNROLL for (int q = 0; q < Q; q++)
+/* Half a page ahead, once a line of 16 floats. */
+#define AHEAD(p, q)          \
+    if ((q) * VW % 16 == 0)  \
+        PREFETCH(p, 512);
 #if PARTIAL
 #define SAVE(v, p, more) STORE_FIRST(v, p, more)
 #define SAVE_DX(v, i, more) STORE_DX_FIRST(v, i, more)
@@ -73,7 +77,9 @@ ITEMS_KERNEL(part_moments)(in_t x, out_t sums, int pixels, int channels, int par
             shift[q] = SETTLE(DIV(shift[q], SPLAT((float)first)));
         NO_UNROLL for (int row = 0; row < end - start; row++) {
             EACH(q) {
-                floatv d = LOAD(from + (long)row * channels + q * VW) - shift[q];
+                __global const float *at = from + (long)row * channels + q * VW;
+                AHEAD(at, q)
+                floatv d = LOAD(at) - shift[q];
                 deviations[q] += d;
                 squares[q] = fma(d, d, squares[q]);
             }
@@ -233,6 +239,8 @@ ITEMS_KERNEL(part_gradients)(in_t x, in_t dy, in_t statistics, out_t sums, int p
         NO_UNROLL for (int row = ITEM_START; row < end; row++) {
             long i = (long)row * channels + c;
             EACH(q) {
+                AHEAD(x + i + q * VW, q)
+                AHEAD(dy + i + q * VW, q)
                 floatv g = LOAD(dy + i + q * VW);
                 dot[q] = fma(g, LOAD(x + i + q * VW) - mean[q], dot[q]);
                 sum[q] += g;
@@ -313,6 +321,8 @@ ITEMS_KERNEL(backward_data)(in_t x, __global const float *dy, in_t parameters, i
         NO_UNROLL for (int row = ITEM_START; row < end; row++) {
             long i = (long)row * channels + c;
             EACH(q) {
+                AHEAD(x + i + q * VW, q)
+                AHEAD(dy + i + q * VW, q)
                 floatv g = GRADIENT_OF(LOAD(dy + i + q * VW), LOAD(x + i + q * VW), q);
                 SAVE_DX(g, i + q * VW, channels - c - q * VW)
             }
@@ -361,6 +371,7 @@ ITEMS_KERNEL(backward_data_pooled)(in_t x, in_t dy, __global const uchar *index,
 #undef BLOCKS
 #undef ITEM_CHANNEL
 #undef EACH
+#undef AHEAD
 #undef SAVE
 #undef SAVE_DX
 #undef PARTS

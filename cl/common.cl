@@ -94,6 +94,14 @@ typedef float2 loose2 __attribute__((aligned(4)));
     }
 #define STORE_PART(v, p, count) CAT(STORE_PART, VW)(SETTLE(v), p, count)
 
+/* PREFETCH asks for the line of the cache some floats behind p: by itself a CPU does not look ahead beyond the end of a page. For passes
+ * that do little but read. */
+#if LOOSE && (defined(__x86_64__) || defined(__aarch64__))
+#define PREFETCH(p, floats) __builtin_prefetch((const void *)((size_t)(p) + (floats) * sizeof(float)))
+#else
+#define PREFETCH(p, floats)
+#endif
+
 /* A vector's lanes as an array in private memory, declared LANES lanes[VW], and back. */
 #define LANES __attribute__((aligned(64))) float
 #define TO_LANES(v, lanes) (*(__private floatv *)(lanes) = (v))
