@@ -407,6 +407,12 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
  * the sums of dy: at the point 1 a row of A is all ones, so its sum over tiles is that of dy. Work-item: block of DST_CP channels
  * of dy, whose sums stay in its cache, and chunk of CHUNK bands of BAND rows of tiles (or CHUNK groups of SAMPLES samples). Here
  * the source is x, and the result's place is dy's. */
+/* While products are summed in the caches, what the next step will read of p is asked for, as many slices as there are products. */
+#define SPAN(sample) ((sample)*SAMPLES / BANDS)
+#define SLICE(sample) ((SPAN(sample) / (PLACES * BLOCKS) / LINE + 1) * LINE)
+#define FETCH_AHEAD(p, sample, slice)                                                                                          \
+    NO_UNROLL for (int i_ = (slice)*SLICE(sample); i_ < min(SPAN(sample), ((slice) + 1) * SLICE(sample)); i_ += LINE)            \
+        PREFETCH((p) + (long)(step + 1) * SPAN(sample), i_);
 #define SOURCE_LINE (EDGES ? LINE : SRC_CP)
 #define GRADIENT_WINDOWED (POOLED || OH % M != 0 || OW % M != 0)
 #define GRADIENT_LINE (GRADIENT_WINDOWED ? LINE : DST_CP)
@@ -489,6 +495,8 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
 
         NO_UNROLL for (int at = 0; at < PLACES; at++)
             NO_UNROLL for (int block = 0; block < BLOCKS; block++) {
+                FETCH_AHEAD(x, IH * IW * SRC_C, at * BLOCKS + block)
+                FETCH_AHEAD(dy, OH / POOL_H * (OW / POOL_W) * DST_C, at * BLOCKS + block)
                 __local const float *right = m + at * M_AT + block * PANEL;
                 NO_UNROLL for (int k0 = 0; k0 < SRC_C; k0 += ROWS) {
                     int k = SRC_C % ROWS != 0 ? min(k0, SRC_C - ROWS) : k0;
@@ -530,6 +538,9 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
 }
 #endif
 
+#undef SPAN
+#undef SLICE
+#undef FETCH_AHEAD
 #undef SOURCE_LINE
 #undef GRADIENT_WINDOWED
 #undef GRADIENT_LINE
