@@ -3,8 +3,8 @@
     python3 tests/bench/compare.py [--models conv6,lenet5] [--rounds 5] [--json FILE] [--markdown FILE]
     python3 tests/bench/compare.py --from FILE [--from FILE] --markdown FILE      the tables of earlier runs
 
-Every program is a process of its own, on all cores of the CPU. Each rival first tries its variants briefly, and the
-fastest goes into the rounds; Inkling, which trains with what it has measured, measures for --tune seconds. Round r runs each program once, so that a ratio is of figures taken side by side. A
+Every program is a process of its own, on all cores of the CPU. Each first tries its variants briefly, and the fastest
+goes into the rounds; Inkling, which trains with what it has measured, measures for --tune seconds. Round r runs each program once, so that a ratio is of figures taken side by side. A
 training figure is milliseconds a step, steps alone: no start-up, no warm-up, no test. An inference figure is
 milliseconds a call. All have to have as many parameters as the model has, and every loss has to fall. A package that is
 absent is skipped, and told. Exit status 1 where a program failed or did not agree.
@@ -31,6 +31,8 @@ USUAL = RIVALS[:3]  # tinygrad takes minutes
 CHUNK_FLOPS = 30e9  # of steps timed as one: a few tenths of a second on two cores of a CPU
 STEPS_LEAST, TRIAL_STEPS_LEAST, TRAINING_IMAGES = 10, 5, 60000
 BACKWARD = 3         # a step's FLOPs, beside those of its forward pass
+# Inkling's ways, as the rivals' VARIANTS: settings of the OpenCL driver. PoCL's basic device computes in the thread that asks.
+SETTINGS = {"all cores": {}, "calling thread": {"POCL_DEVICES": "basic"}}
 
 
 def cpu_name():
@@ -62,9 +64,10 @@ class Comparison:
         if program in self.skipped:
             return {}
         command = self.command(program, *how)
+        setting = SETTINGS.get(how[3], {}) if program == "inkling" else {}
         try:
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, check=False,
-                                  timeout=self.arguments.limit, env={**os.environ, "INKLING_CACHE_DIR": self.cache.name})
+                                  timeout=self.arguments.limit, env={**os.environ, "INKLING_CACHE_DIR": self.cache.name, **setting})
             lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
             failed = done.returncode != 0 and "exit status %d: %s" % (done.returncode, " ".join(done.stderr.split("\n")[-4:]))
         except subprocess.TimeoutExpired:
@@ -76,11 +79,14 @@ class Comparison:
             if "skip" in line:
                 self.skipped[program] = line["skip"]
                 print("skipped: " + line["skip"], flush=True)
-        return {line["batch"]: line for line in lines if "batch" in line}
+        return {line["batch"]: {"variant": how[3], **line} for line in lines if "batch" in line}
 
     def best_variants(self, program, task, model, batches, steps):
         """The fastest variant for each batch, and all that was tried."""
-        variants = importlib.import_module("rival_" + program).VARIANTS.get(task, {})
+        if program == "inkling":
+            variants = {name: task == "infer" or not setting for name, setting in SETTINGS.items()}
+        else:
+            variants = importlib.import_module("rival_" + program).VARIANTS.get(task, {})
         chosen = [name for name, quick in variants.items() if quick or self.arguments.all_variants]
         if len(chosen) == 1 or (chosen and self.arguments.no_trials):
             return {batch: chosen[0] for batch in batches}, []
@@ -102,8 +108,8 @@ class Comparison:
         if task == "train" and arguments.tune:
             for batch in batches:
                 self.run("inkling", task, model, [batch], "tune", TRIAL_STEPS_LEAST, 0.1, 0.1)
-        runs, trials = [("inkling", batches, "")], []
-        for program in arguments.programs:
+        runs, trials = [], []
+        for program in ["inkling"] + arguments.programs:
             best, tried = self.best_variants(program, task, model, batches, steps)
             trials += tried
             for variant in sorted(set(best.values())):

@@ -79,9 +79,8 @@ def versions(results):
         lines = [line for cell in results["cells"] for line in lines_of(cell, program)]
         version = ", ".join(sorted({line["version"] for line in lines}))
         if program == "inkling":
-            told.append("Inkling %s on %s" % (version, ", ".join(sorted({line["platform"] + " " + line["driver"] for line in lines}))))
-        else:
-            told.append("%s %s (%s)" % (NAMES[program], version, ", ".join(sorted({line["variant"] for line in lines}))))
+            version += " on " + ", ".join(sorted({line["platform"] + " " + line["driver"] for line in lines}))
+        told.append("%s %s (%s)" % (NAMES[program], version, ", ".join(sorted({line["variant"] for line in lines}))))
     return told
 
 
