@@ -97,7 +97,8 @@ typedef struct ink_device ink_device;
 
 /* Opens a device with its own context and queue. selector: NULL or "" picks GPU before accelerator before CPU;
  * "gpu", "cpu" or "accelerator" the first of a type; digits an index of ink_device_list(); any other text the
- * first device whose name or platform contains it, ignoring case. INK_ERROR_NO_DEVICE says what to install. */
+ * first device whose name or platform contains it, ignoring case. Of devices of one platform that fit alike, the one with the most
+ * compute units is picked. INK_ERROR_NO_DEVICE says what to install. */
 INK_API ink_status ink_device_open(const char *selector, ink_device **device);
 
 /* Destroy every plan, trainer and evaluation that uses the device first. */

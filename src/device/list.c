@@ -3,6 +3,7 @@
 #include "device/list.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,12 @@ static int fit(const struct ink_listed *entry, const char *selector)
     return contains(entry->info.name, selector) || contains(entry->info.platform, selector) ? 0 : -1;
 }
 
+/* True if one that fits like another is the better choice: of a platform that with more compute units, else the first. */
+static bool is_larger(const struct ink_listed *entry, const struct ink_listed *than)
+{
+    return strcmp(entry->info.platform, than->info.platform) == 0 && entry->info.compute_units > than->info.compute_units;
+}
+
 ink_status ink_devices_select(struct ink_listed *listed, size_t count, const char *selector, size_t *chosen)
 {
     static const char *const reasons[] = {"a GPU comes first", "no GPU; an accelerator comes before a CPU", "no GPU or accelerator; a CPU is always good enough"};
@@ -143,7 +150,10 @@ ink_status ink_devices_select(struct ink_listed *listed, size_t count, const cha
         int rank = fit(&listed[i], selector);
         if (rank >= 0 && !listed[i].info.usable && !unusable)
             unusable = &listed[i].info;
-        if (rank >= 0 && listed[i].info.usable && (best == count || rank < fit(&listed[best], selector)))
+        if (rank < 0 || !listed[i].info.usable)
+            continue;
+        int before = best < count ? fit(&listed[best], selector) : INT_MAX;
+        if (rank < before || (rank == before && is_larger(&listed[i], &listed[best])))
             best = i;
     }
     if (best == count) {

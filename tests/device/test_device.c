@@ -5,18 +5,20 @@
 #include "device/list.h"
 #include "suite.h"
 
-enum { COUNT = 6 };
+enum { COUNT = 8 };
 
-/* Two platforms; the first GPU is broken. */
+/* The first GPU is broken; the last two are smaller and larger than the one before them on their platform. */
 static void make(struct ink_listed *listed)
 {
-    static const struct { ink_device_type type; const char *platform, *name; bool usable; } devices[COUNT] = {
-        {INK_DEVICE_CPU, "Portable Computing Language", "pthread-haswell", true},
-        {INK_DEVICE_GPU, "Clover", "AMD Radeon RX 580", false},
-        {INK_DEVICE_ACCELERATOR, "Boards", "An FPGA", true},
-        {INK_DEVICE_GPU, "NVIDIA CUDA", "NVIDIA GeForce RTX 4090", true},
-        {INK_DEVICE_GPU, "AMD Accelerated Parallel Processing", "gfx1100 7", true},
-        {INK_DEVICE_CPU, "Intel(R) OpenCL", "Intel(R) Core(TM) i7", true},
+    static const struct { ink_device_type type; const char *platform, *name; bool usable; int units; } devices[COUNT] = {
+        {INK_DEVICE_CPU, "Portable Computing Language", "pthread-haswell", true, 8},
+        {INK_DEVICE_GPU, "Clover", "AMD Radeon RX 580", false, 36},
+        {INK_DEVICE_ACCELERATOR, "Boards", "An FPGA", true, 1},
+        {INK_DEVICE_GPU, "NVIDIA CUDA", "NVIDIA GeForce RTX 4090", true, 128},
+        {INK_DEVICE_GPU, "AMD Accelerated Parallel Processing", "gfx1100 7", true, 96},
+        {INK_DEVICE_CPU, "Intel(R) OpenCL", "Intel(R) Core(TM) i7", true, 16},
+        {INK_DEVICE_CPU, "Intel(R) OpenCL", "Intel(R) Atom(TM)", true, 4},
+        {INK_DEVICE_CPU, "Intel(R) OpenCL", "Intel(R) Xeon(R)", true, 32},
     };
     memset(listed, 0, COUNT * sizeof *listed);
     for (int i = 0; i < COUNT; i++) {
@@ -24,6 +26,7 @@ static void make(struct ink_listed *listed)
         info->index = i;
         info->type = devices[i].type;
         info->usable = devices[i].usable;
+        info->compute_units = devices[i].units;
         snprintf(info->platform, sizeof info->platform, "%s", devices[i].platform);
         snprintf(info->name, sizeof info->name, "%s", devices[i].name);
         snprintf(info->why, sizeof info->why, "%s", info->usable ? "" : "it says it is not available");
@@ -43,7 +46,7 @@ static const struct { const char *selector; int want; const char *text; } choice
     {"3", 3, "fits '3'"},
     {"05", 5, "fits"},
     {"1", -1, "it says it is not available"},
-    {"6", -1, "no OpenCL device fits '6'; 'inkling devices' lists the 6"},
+    {"8", -1, "no OpenCL device fits '8'; 'inkling devices' lists the 8"},
     {"99999999999999999999999", -1, "no OpenCL device fits"},
     {"-1", -1, "no OpenCL device fits '-1'"},
     {"radeon", -1, "it says it is not available"},
@@ -52,9 +55,11 @@ static const struct { const char *selector; int want; const char *text; } choice
     {"rtx", 3, "fits"},
     {"amd acc", 4, "fits"}, /* of the platform */
     {"portable", 0, "fits"},
-    {"intel", 5, "fits"},
+    {"intel", 7, "fits"}, /* the largest of a platform */
+    {"core", 5, "fits"},
+    {"atom", 6, "fits"},
     {"amd", 4, "fits"}, /* the broken one has it too, and is passed over */
-    {"n", 0, "fits"},   /* the first of many */
+    {"n", 0, "fits"},   /* the first of many platforms */
     {"nonsense", -1, "no OpenCL device fits 'nonsense'"},
 };
 
