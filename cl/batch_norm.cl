@@ -8,7 +8,7 @@
  *              Q * VW channels
  *            +---------------+             Q       divides the vectors of channels
  *  part_rows |               |  one item   PARTIAL 1: the last vector of a row is not full
- *            +---------------+
+ *            +---------------+             STREAM  1: the result is too large to be in the cache when it is read; not with PARTIAL
  *
  * Sums are taken of each part, into sums[part][2][channels], then over the parts in their order, so they do not depend on
  * how the device shares out the work.
@@ -20,16 +20,22 @@
 #define BLOCKS (VECTORS / Q)
 #define ITEM_CHANNEL (item % BLOCKS * (Q * VW))
 #define EACH(q) UNROLL for (int q = 0; q < Q; q++)
-/* Half a page ahead, once a line of 16 floats. */
-#define AHEAD(p, q)          \
-    if ((q) * VW % 16 == 0)  \
-        PREFETCH(p, 512);
+#define AHEAD 512 /* floats, half a page */
 #if PARTIAL
 #define SAVE(v, p, more) STORE_FIRST(v, p, more)
 #define SAVE_DX(v, i, more) STORE_DX_FIRST(v, i, more)
 #else
 #define SAVE(v, p, more) STORE(v, p);
 #define SAVE_DX(v, i, more) STORE_DX(v, i);
+#endif
+#if STREAM
+#define SAVE_Y(v, p, more) STREAM_STORE(v, p);
+#undef SAVE_DX
+#define SAVE_DX(v, i, more) STREAM_STORE(GRADIENT_AS(floatv, v, LOAD(mask_y + (i))), dx + (i));
+#define END_Y STREAM_END
+#else
+#define SAVE_Y(v, p, more) SAVE(v, p, more)
+#define END_Y
 #endif
 /* Parts of rows, and one part's first and end. */
 #define PARTS(rows) (((rows) + part_rows - 1) / part_rows)
@@ -78,7 +84,7 @@ ITEMS_KERNEL(part_moments)(in_t x, out_t sums, int pixels, int channels, int par
         NO_UNROLL for (int row = 0; row < end - start; row++) {
             EACH(q) {
                 __global const float *at = from + (long)row * channels + q * VW;
-                AHEAD(at, q)
+                PREFETCH(at, AHEAD);
                 floatv d = LOAD(at) - shift[q];
                 deviations[q] += d;
                 squares[q] = fma(d, d, squares[q]);
@@ -149,10 +155,11 @@ ITEMS_KERNEL(normalise)(in_t x, in_t parameters, in_t statistics, out_t y, float
             long i = (long)row * channels + c;
             EACH(q) {
                 floatv v = NORMALISE(LOAD(x + i + q * VW), q), out = ACTIVATE(v);
-                SAVE(out, y + i + q * VW, channels - c - q * VW)
+                SAVE_Y(out, y + i + q * VW, channels - c - q * VW)
             }
         }
     }
+    END_Y
 }
 #endif
 
@@ -201,7 +208,7 @@ ITEMS_KERNEL(normalise_pooled)(in_t x, in_t parameters, in_t statistics, out_t y
                         place = select(place, (intv)(k), wins);
                     }
                     floatv out = ACTIVATE(best);
-                    SAVE(out, y + o + q * VW, more)
+                    SAVE_Y(out, y + o + q * VW, more)
 #if KEEP
                     SAVE_PLACES(place, index + o + q * VW, more)
 #endif
@@ -209,6 +216,7 @@ ITEMS_KERNEL(normalise_pooled)(in_t x, in_t parameters, in_t statistics, out_t y
             }
         }
     }
+    END_Y
 }
 #undef KEPT_ARGUMENT
 #endif
@@ -239,8 +247,8 @@ ITEMS_KERNEL(part_gradients)(in_t x, in_t dy, in_t statistics, out_t sums, int p
         NO_UNROLL for (int row = ITEM_START; row < end; row++) {
             long i = (long)row * channels + c;
             EACH(q) {
-                AHEAD(x + i + q * VW, q)
-                AHEAD(dy + i + q * VW, q)
+                PREFETCH(x + i + q * VW, AHEAD);
+                PREFETCH(dy + i + q * VW, AHEAD);
                 floatv g = LOAD(dy + i + q * VW);
                 dot[q] = fma(g, LOAD(x + i + q * VW) - mean[q], dot[q]);
                 sum[q] += g;
@@ -321,13 +329,14 @@ ITEMS_KERNEL(backward_data)(in_t x, __global const float *dy, in_t parameters, i
         NO_UNROLL for (int row = ITEM_START; row < end; row++) {
             long i = (long)row * channels + c;
             EACH(q) {
-                AHEAD(x + i + q * VW, q)
-                AHEAD(dy + i + q * VW, q)
+                PREFETCH(x + i + q * VW, AHEAD);
+                PREFETCH(dy + i + q * VW, AHEAD);
                 floatv g = GRADIENT_OF(LOAD(dy + i + q * VW), LOAD(x + i + q * VW), q);
                 SAVE_DX(g, i + q * VW, channels - c - q * VW)
             }
         }
     }
+    END_Y
 }
 #endif
 
@@ -365,6 +374,7 @@ ITEMS_KERNEL(backward_data_pooled)(in_t x, in_t dy, __global const uchar *index,
             }
         }
     }
+    END_Y
 }
 #endif
 #undef VECTORS
@@ -374,6 +384,8 @@ ITEMS_KERNEL(backward_data_pooled)(in_t x, in_t dy, __global const uchar *index,
 #undef AHEAD
 #undef SAVE
 #undef SAVE_DX
+#undef SAVE_Y
+#undef END_Y
 #undef PARTS
 #undef ITEM_START
 #undef ITEM_END

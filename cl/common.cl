@@ -94,12 +94,18 @@ typedef float2 loose2 __attribute__((aligned(4)));
     }
 #define STORE_PART(v, p, count) CAT(STORE_PART, VW)(SETTLE(v), p, count)
 
-/* PREFETCH asks for the line of the cache some floats behind p: by itself a CPU does not look ahead beyond the end of a page. For passes
- * that do little but read. */
+/* Hints for passes that do little but read and write much.
+ * PREFETCH     asks for the line of the cache some floats behind p: by itself a CPU does not look ahead beyond the end of a page
+ * STREAM_STORE stores a vector past the caches, which else read what is to be overwritten; p is aligned to the vector. Such stores
+ *              may overtake others, those that tell of a kernel's end too: a work-item ends with STREAM_END */
 #if LOOSE && (defined(__x86_64__) || defined(__aarch64__))
 #define PREFETCH(p, floats) __builtin_prefetch((const void *)((size_t)(p) + (floats) * sizeof(float)))
+#define STREAM_STORE(v, p) __builtin_nontemporal_store(SETTLE(v), (__global floatv *)(p))
+#define STREAM_END __sync_synchronize();
 #else
 #define PREFETCH(p, floats)
+#define STREAM_STORE(v, p) STORE(v, p)
+#define STREAM_END
 #endif
 
 /* A vector's lanes as an array in private memory, declared LANES lanes[VW], and back. */

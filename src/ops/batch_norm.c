@@ -10,6 +10,7 @@ enum {
     PART_FLOATS_MOST = 32768, /* and is exact enough */
     GROUP_FLOATS = 16384,     /* that a CPU's work-group takes at least: several microseconds */
     MOST_VECTORS = 4,         /* of channels side by side, a block */
+    STREAM_BYTES = 4 << 20,   /* of a result that is stored past a CPU's caches, as little of it would be there when it is read */
 };
 
 static ink_status infer(struct ink_node *node)
@@ -97,6 +98,13 @@ static void end_rows(struct ink_launches *list, struct ink_launch *launch, const
     end_parts(list, launch, call, &walk, pooled);
 }
 
+/* Whether a result that takes no other's place is stored past the caches. */
+static void define_stream(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, struct ink_shape shape)
+{
+    bool large = ink_shape_count(shape) * (size_t)call->batch * sizeof(float) >= STREAM_BYTES;
+    ink_define_int(list, launch, "STREAM", large && call->style == INK_STYLE_CPU && shape.channels % call->vector_width == 0);
+}
+
 /* The end of a pass over the sums of parts. Items are vectors of channels. */
 static void end_channels(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, const struct walk *walk)
 {
@@ -136,6 +144,7 @@ static void forward(struct ink_launches *list, const struct ink_call *call)
     struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", pooled(call) ? "normalise_pooled" : "normalise", "forward");
     ink_define_activation(list, launch, call);
     ink_define_int(list, launch, "RUNNING", !call->training);
+    define_stream(list, launch, call, call->node->out);
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
     ink_arg_value(list, launch, INK_ARG_READ, call->training ? call->saved[0] : call->state);
@@ -203,6 +212,8 @@ static void backward_data(struct ink_launches *list, const struct ink_call *call
     ink_arg_value(list, launch, INK_ARG_READ, call->gradients);
     ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
     ink_arg_dx(list, launch, call);
+    if (call->dx != call->dy && !call->epilogue.accumulate)
+        define_stream(list, launch, call, call->node->in);
     end_rows(list, launch, call, pooled(call));
 }
 

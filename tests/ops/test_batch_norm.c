@@ -23,6 +23,9 @@ static const struct {
     {{13, 15, 3}, 17, 16, 1000, 1001, INK_NONE, false, INK_NONE, 0, 0, 0, 0},  /* parts of 1366 rows; a mean far from 0 */
     {{7, 9, 17}, 9, 8, -1, 1, INK_TANH, true, INK_RELU, 0, 0, 2, 2},           /* a row and a column that no window covers */
     {{6, 10, 32}, 5, 5, -1, 2, INK_RELU, false, INK_NONE, 0, 0, 3, 5},
+    /* of a batch whose results are stored past the caches, some samples */
+    {{4, 5, 32}, 2048, 7, -1, 2, INK_RELU, false, INK_RELU, 0, 0, 0, 0},
+    {{4, 4, 32}, 8192, 3, -1, 2, INK_NONE, false, INK_TANH, 0, 0, 2, 2},
 };
 enum { CASES = sizeof sizes / sizeof *sizes, LARGEST = 24000, CHANNELS = 520 };
 static float x[LARGEST], y[LARGEST], dy[LARGEST], dx[LARGEST], start[LARGEST], mask[LARGEST], saved[2 * CHANNELS], state[2 * CHANNELS];
