@@ -134,7 +134,7 @@ ITEMS_KERNEL(statistics)(in_t sums, out_t statistics, __global float *restrict s
 
 #if defined(KERNEL_normalise) || defined(KERNEL_normalise_pooled) || defined(KERNEL_fold)
 /* mean, scale and beta of the item, from the statistics of the batch, or (RUNNING) the running ones: y = f((x - mean) scale + beta). */
-#define LOAD_SCALES                                                                                     \
+#define LOAD_SCALES(mean, scale, beta, parameters, statistics, epsilon)                                 \
     floatv mean[Q], scale[Q], beta[Q];                                                                  \
     EACH(q) {                                                                                           \
         floatv second = LOAD(statistics + channels + c + q * VW);                                       \
@@ -146,21 +146,40 @@ ITEMS_KERNEL(statistics)(in_t sums, out_t statistics, __global float *restrict s
 #endif
 
 #ifdef KERNEL_normalise
-ITEMS_KERNEL(normalise)(in_t x, in_t parameters, in_t statistics, out_t y, float epsilon, int pixels, int channels, int part_rows, int n)
+/* SUM: what is added before f. 0: nothing; 1: other; 2: other normalised, by parameters and statistics of its own. */
+#if SUM == 2
+#define SUM_ARGUMENTS in_t other, in_t other_parameters, in_t other_statistics, float other_epsilon,
+#define LOAD_OTHER_SCALES LOAD_SCALES(other_mean, other_scale, other_beta, other_parameters, other_statistics, other_epsilon)
+#define OTHER(i, q) +SETTLE(fma(LOAD(other + (i)) - other_mean[q], other_scale[q], other_beta[q]))
+#elif SUM == 1
+#define SUM_ARGUMENTS in_t other,
+#define LOAD_OTHER_SCALES
+#define OTHER(i, q) +LOAD(other + (i))
+#else
+#define SUM_ARGUMENTS
+#define LOAD_OTHER_SCALES
+#define OTHER(i, q)
+#endif
+ITEMS_KERNEL(normalise)(in_t x, in_t parameters, in_t statistics, SUM_ARGUMENTS out_t y, float epsilon, int pixels, int channels, int part_rows,
+                        int n)
 {
     FOR_ITEMS(item, PARTS(n * pixels) * BLOCKS) {
         int c = ITEM_CHANNEL, end = ITEM_END(n * pixels);
-        LOAD_SCALES
+        LOAD_SCALES(mean, scale, beta, parameters, statistics, epsilon)
+        LOAD_OTHER_SCALES
         NO_UNROLL for (int row = ITEM_START; row < end; row++) {
             long i = (long)row * channels + c;
             EACH(q) {
-                floatv v = NORMALISE(LOAD(x + i + q * VW), q), out = ACTIVATE(v);
+                floatv v = SETTLE(NORMALISE(LOAD(x + i + q * VW), q)) OTHER(i + q * VW, q), out = ACTIVATE(v);
                 SAVE_Y(out, y + i + q * VW, channels - c - q * VW)
             }
         }
     }
     END_Y
 }
+#undef SUM_ARGUMENTS
+#undef LOAD_OTHER_SCALES
+#undef OTHER
 #endif
 
 #ifdef KERNEL_fold
@@ -170,7 +189,7 @@ ITEMS_KERNEL(fold)(in_t weights, in_t parameters, in_t statistics, out_t out, fl
 {
     FOR_ITEMS(item, PARTS(weight_rows + 1) * BLOCKS) {
         int c = ITEM_CHANNEL, end = ITEM_END(weight_rows + 1);
-        LOAD_SCALES
+        LOAD_SCALES(mean, scale, beta, parameters, statistics, epsilon)
         NO_UNROLL for (int row = ITEM_START; row < end; row++) {
             floatv v = row < weight_rows || BIAS ? LOAD(weights + (long)row * channels + c) : SPLAT(0.0f);
             v = row < weight_rows ? v * scale[0] : NORMALISE(v, 0);
@@ -192,7 +211,7 @@ ITEMS_KERNEL(normalise_pooled)(in_t x, in_t parameters, in_t statistics, out_t y
 {
     FOR_ITEMS(item, PARTS(n * OUT_H) * BLOCKS) {
         int c = ITEM_CHANNEL, end = ITEM_END(n * OUT_H);
-        LOAD_SCALES
+        LOAD_SCALES(mean, scale, beta, parameters, statistics, epsilon)
         NO_UNROLL for (int row = ITEM_START; row < end; row++) {
             __global const float *from = x + ((long)(row / OUT_H) * height + row % OUT_H * POOL_H) * width * channels + c;
             long o = (long)row * OUT_W * channels + c;

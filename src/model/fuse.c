@@ -3,6 +3,7 @@
  *   fold_activations   a lone activation layer becomes the end of the layer before it
  *   crop_for_pools     a convolution leaves out the last rows and columns that the pooling behind it never reads
  *   fold_norms         not in training: a batch norm behind a convolution or dense layer becomes part of its weights and bias
+ *   sum_norms          a batch norm that an add alone reads is normalised by that
  *   drop_softmax       a softmax at the model's end is left to the loss, which computes it from the logits
  *   fuse_pools         max pooling with windows side by side becomes the end of the layer before it, where every pass of
  *                      that has an algorithm that pools
@@ -74,6 +75,21 @@ static void crop_for_pools(struct ink_works *l)
     }
 }
 
+static void sum_norms(struct ink_works *l)
+{
+    for (int i = 0; i < l->model->count; i++) {
+        struct ink_work *w = &l->work[i];
+        for (int k = 0; k < 2 && strcmp(w->node.op->name, "add") == 0 && w->live; k++) {
+            int before = ink_work_root(l, w->node.inputs[k]);
+            if (before < 0 || strcmp(l->work[before].node.op->name, "batch_norm") != 0)
+                continue;
+            struct ink_work *norm = &l->work[before];
+            if (norm->node.layer.activation == INK_NONE && norm->consumers == 1)
+                norm->sum = i;
+        }
+    }
+}
+
 static void drop_softmax(struct ink_works *l)
 {
     struct ink_work *last = &l->work[l->model->count - 1];
@@ -137,6 +153,7 @@ void ink_fuse(struct ink_works *l)
     fold_norms(l);
     fold_activations(l);
     crop_for_pools(l);
+    sum_norms(l);
     drop_softmax(l);
     fuse_pools(l);
 }

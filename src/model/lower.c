@@ -56,13 +56,22 @@ static ink_status forward(struct ink_works *l)
         struct ink_work *w = &l->work[i];
         if (w->alias || !w->live)
             continue;
-        w->y = ink_value_create(l->list, w->node.layer.name, ink_shape_count(w->node.out) * sizeof(float), 0);
+        if (w->sum < 0)
+            w->y = ink_value_create(l->list, w->node.layer.name, ink_shape_count(w->node.out) * sizeof(float), 0);
         for (int k = 0; k < INK_MAX_SAVED && l->how->training; k++)
             if (w->node.saved[k].sample_bytes || w->node.saved[k].fixed_bytes)
                 w->saved[k] = ink_value_create(l->list, "saved", w->node.saved[k].sample_bytes, w->node.saved[k].fixed_bytes);
         struct ink_call call = ink_work_call(l, i, INK_FORWARD);
         if (w->norm >= 0)
             call.parameters = fold_norm(l, i);
+        struct ink_call norms[2];
+        for (int k = 0; k < w->node.op->inputs; k++) {
+            int before = ink_work_root(l, w->node.inputs[k]);
+            if (before < 0 || l->work[before].sum != i)
+                continue;
+            norms[k] = ink_work_call(l, before, INK_FORWARD);
+            call.norms[k] = &norms[k];
+        }
         INK_TRY(emit(l, &call));
     }
     return INK_OK;
@@ -206,7 +215,7 @@ static void start(struct ink_works *l)
         struct ink_work *w = &l->work[i];
         w->node = l->model->nodes[i];
         w->alias = w->node.op->alias || (w->node.op->alias_inference && !l->how->training);
-        w->norm = -1;
+        w->norm = w->sum = -1;
         w->y = w->grad = w->saved[0] = w->saved[1] = w->parameters = w->gradients = w->state = INK_NO_VALUE;
         size_t bytes = w->node.trained_count * sizeof(float), at = l->how->parameter_offsets[i];
         if (bytes) {

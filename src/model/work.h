@@ -11,6 +11,7 @@ struct ink_work {
     bool alias;                    /* its output is its input's */
     int consumers;                 /* live nodes that read its output; 0 for aliases */
     int norm;                      /* the batch norm that became part of its weights; -1: none */
+    int sum;                       /* a batch norm: the add that normalises in its place; -1: none */
     bool needs_gradient;           /* it, or a node before it, has weights to train */
     bool shared;                   /* grad is another node's too: it may be read, not changed */
     ink_value y, grad, saved[INK_MAX_SAVED];

@@ -38,6 +38,10 @@ static void activation_forward(struct ink_launches *list, const struct ink_call 
 
 static void add_forward(struct ink_launches *list, const struct ink_call *call)
 {
+    if (call->norms[0] || call->norms[1]) {
+        ink_emit_norm_sum(list, call);
+        return;
+    }
     size_t count = ink_shape_count(call->node->out);
     struct ink_launch *launch = ink_launch_add(list, "activation.cl", "add", "forward");
     ink_define_activation(list, launch, call);

@@ -1,7 +1,8 @@
 /* Batch normalisation (Ioffe and Szegedy 2015) over batch, rows and columns. Training takes the moments of the batch and
  * moves the running ones, which inference uses. Sums are split into parts of rows by the shapes and the plan's batch alone,
  * so that the same seed gives the same bits whatever the device's size. Max pooling behind, with windows side by side, is
- * done in the same passes: the values that are not pooled are never written, nor are their gradients before this layer. */
+ * done in the same passes: the values that are not pooled are never written, nor are their gradients before this layer. And a
+ * sum of which it is an operand is done in the pass that normalises, which then is the sum's. */
 #include "ops/op.h"
 
 enum {
@@ -137,17 +138,26 @@ static void emit_statistics(struct ink_launches *list, const struct ink_call *ca
 
 static bool pooled(const struct ink_call *call) { return call->node->pool.height != 0; }
 
+/* What is normalised, and by what. */
+static void arg_norm(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call)
+{
+    ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
+    ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
+    ink_arg_value(list, launch, INK_ARG_READ, call->training ? call->saved[0] : call->state);
+}
+
 static void forward(struct ink_launches *list, const struct ink_call *call)
 {
     if (call->training)
         emit_statistics(list, call);
+    if (call->y == INK_NO_VALUE)
+        return;
     struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", pooled(call) ? "normalise_pooled" : "normalise", "forward");
     ink_define_activation(list, launch, call);
     ink_define_int(list, launch, "RUNNING", !call->training);
+    ink_define_int(list, launch, "SUM", 0);
     define_stream(list, launch, call, call->node->out);
-    ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
-    ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
-    ink_arg_value(list, launch, INK_ARG_READ, call->training ? call->saved[0] : call->state);
+    arg_norm(list, launch, call);
     ink_arg_value(list, launch, INK_ARG_WRITE, call->y);
     if (pooled(call)) {
         ink_define_int(list, launch, "KEEP", call->training);
@@ -157,6 +167,28 @@ static void forward(struct ink_launches *list, const struct ink_call *call)
     ink_arg_float(list, launch, call->node->layer.epsilon);
     end_rows(list, launch, call, pooled(call));
     launch->sample_flops = flops(call->node);
+}
+
+void ink_emit_norm_sum(struct ink_launches *list, const struct ink_call *add)
+{
+    int first = add->norms[0] ? 0 : 1;
+    const struct ink_call *norm = add->norms[first], *other = add->norms[1 - first];
+    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", "normalise", "forward with batch norm");
+    ink_define_activation(list, launch, add);
+    ink_define_int(list, launch, "RUNNING", !add->training);
+    ink_define_int(list, launch, "SUM", other ? 2 : 1);
+    define_stream(list, launch, add, add->node->out);
+    arg_norm(list, launch, norm);
+    if (other) {
+        arg_norm(list, launch, other);
+        ink_arg_float(list, launch, other->node->layer.epsilon);
+    } else {
+        ink_arg_value(list, launch, INK_ARG_READ, add->x[1 - first]);
+    }
+    ink_arg_value(list, launch, INK_ARG_WRITE, add->y);
+    ink_arg_float(list, launch, norm->node->layer.epsilon);
+    end_rows(list, launch, norm, false);
+    launch->sample_flops = (double)ink_shape_count(add->node->out) + flops(norm->node) + (other ? flops(other->node) : 0);
 }
 
 void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, ink_value parameters, size_t rows, bool bias, ink_value out)

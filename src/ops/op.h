@@ -79,7 +79,8 @@ struct ink_call {
     int batch;                   /* samples at most */
     bool training;
     enum ink_pass pass;
-    ink_value x[2], y;           /* forward, and kept for backward */
+    ink_value x[2], y;           /* forward, and kept for backward; without y a batch norm's forward takes the statistics alone */
+    const struct ink_call *norms[2]; /* forward of an add: the batch norms whose y an operand would be, and is not stored; NULL: none */
     ink_value dy, dx;            /* backward */
     int operand;                 /* backward_data of an op with two inputs: which one dx belongs to */
     ink_value parameters, gradients, state; /* the node's blocks */
@@ -177,6 +178,9 @@ void ink_emit_reduce(struct ink_launches *list, const struct ink_call *call, ink
 /* The parameters of a linear layer, rows rows of weights and a bias if it has one, with the batch norm of the call behind it
  * taken in as it is in inference: out is [rows][units] weights, then the bias. */
 void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, ink_value parameters, size_t rows, bool bias, ink_value out);
+
+/* y = f(a + b) of an add's call with norms. */
+void ink_emit_norm_sum(struct ink_launches *list, const struct ink_call *add);
 
 /* Passes that are not layers. */
 

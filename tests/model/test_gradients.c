@@ -84,6 +84,18 @@ static const struct example examples[] = {
         {.op = "add", .other = "main", .activation = INK_RELU},
         {.op = "global_average_pool"},
     }},
+    {"blocks whose sums normalise one operand and both", {8, 7, 3}, true, 0, {
+        {.op = "conv", .units = 9, FILTER(3, 3), .padding = INK_SAME, .no_bias = true},
+        {.op = "batch_norm", .name = "stem", .activation = INK_TANH},
+        {.op = "conv", .units = 9, FILTER(3, 3), .padding = INK_SAME, .no_bias = true},
+        {.op = "batch_norm"},
+        {.op = "add", .name = "same", .other = "stem", .activation = INK_TANH},
+        {.op = "conv", .units = 8, FILTER(3, 3), STRIDE(2, 2), .padding = INK_SAME, .no_bias = true},
+        {.op = "batch_norm", .name = "main"},
+        {.op = "conv", .input = "same", .units = 8, FILTER(1, 1), STRIDE(2, 2), .no_bias = true},
+        {.op = "batch_norm", .epsilon = 1e-2f},
+        {.op = "add", .other = "main", .activation = INK_SIGMOID},
+    }},
     {"max pooling behind batch norm", {11, 9, 2}, false, 0, {
         {.op = "conv", .units = 6, FILTER(3, 3), .no_bias = true},
         {.op = "batch_norm", .activation = INK_RELU},

@@ -148,7 +148,7 @@ START_TEST(batch_norm_goes_into_the_weights_before_it_in_inference)
     finish();
     lower("input 7x7x1\nconv 4 3x3 relu\nbatch_norm\nconv 4 3x3\nbatch_norm\nadd with=conv2\ndense 2\n");
     ck_assert_ptr_nonnull(find("batch_norm1 forward")); /* behind an activation */
-    ck_assert_ptr_nonnull(find("batch_norm2 forward")); /* what it normalises has another reader */
+    ck_assert_str_eq(define("add1 forward", "SUM"), "1"); /* what batch_norm2 normalises has another reader */
     finish();
     section = INK_SECTION_TRAIN;
     lower("input 7x7x1\nconv 4 3x3 bias=no\nbatch_norm relu\nmax_pool 2x2\ndense 2\n");
@@ -226,6 +226,38 @@ START_TEST(gradient_is_handed_on_and_changed_in_place)
 }
 END_TEST
 
+START_TEST(batch_norm_that_a_sum_alone_reads_becomes_part_of_it)
+{
+    lower("input 6x6x1\na: conv 4 3x3\nb: batch_norm\nadd with=a relu\ndense 2\n");
+    const struct ink_launches *list = ink_plan_launches(plan, section);
+    for (int i = 0; i < list->count; i++)
+        ck_assert_str_ne(list->launches[i].label, "b forward");
+    ck_assert_ptr_nonnull(find("b forward statistics"));
+    ck_assert_str_eq(define("add1 forward", "SUM"), "1");
+    ck_assert_str_eq(define("add1 forward", "ACT"), "relu_");
+    ck_assert_int_eq(argument("add1 forward", 0), argument("b forward moments", 0));
+    ck_assert_int_eq(argument("add1 forward", 3), argument("b forward moments", 0)); /* a itself is the other operand */
+    finish();
+    lower("input 6x6x1\na: conv 4 3x3\nb: batch_norm\nconv 4 3x3 from=input\nbatch_norm\nadd with=b\ndense 2\n");
+    ck_assert_str_eq(define("add1 forward", "SUM"), "2");
+    finish();
+}
+END_TEST
+
+START_TEST(batch_norm_stays_where_a_sum_is_not_all_that_reads_it)
+{
+    lower("input 6x6x1\na: conv 4 3x3\nb: batch_norm relu\nadd with=a\ndense 2\n");
+    ck_assert_str_eq(find("add1 forward")->kernel, "add");
+    finish();
+    lower("input 6x6x1\na: conv 4 3x3\nb: batch_norm\nactivation tanh\nadd with=b\ndense 2\n");
+    ck_assert_str_eq(find("add1 forward")->kernel, "add");
+    finish();
+    lower("input 6x6x1\na: conv 4 3x3\nb: batch_norm\nadd with=b\ndense 2\n");
+    ck_assert_str_eq(find("add1 forward")->kernel, "add");
+    finish();
+}
+END_TEST
+
 START_TEST(last_softmax_is_left_to_the_loss_and_others_are_kept)
 {
     lower("input 2x2x1\ndense 3 softmax\ndense 2 softmax\n");
@@ -296,6 +328,7 @@ int main(void)
 RUN_SUITE("lower", only_training_is_augmented, convolution_is_cropped_to_what_pooling_reads, convolution_with_another_reader_or_padded_pooling_is_whole,
           pooling_becomes_the_end_of_batch_norm_before_it, pooling_stays_where_windows_overlap_or_batch_norm_has_another_reader,
           lone_activation_becomes_the_end_of_the_layer_before, activation_stays_where_its_input_is_read_by_another_or_activated,
-          gradient_is_handed_on_and_changed_in_place, batch_norm_goes_into_the_weights_before_it_in_inference, folded_batch_norm_gives_the_same_losses,
+          gradient_is_handed_on_and_changed_in_place, batch_norm_that_a_sum_alone_reads_becomes_part_of_it,
+          batch_norm_stays_where_a_sum_is_not_all_that_reads_it, batch_norm_goes_into_the_weights_before_it_in_inference, folded_batch_norm_gives_the_same_losses,
           last_softmax_is_left_to_the_loss_and_others_are_kept, layers_that_the_output_does_not_need_are_left_out,
           launches_that_read_weights_alone_run_when_these_change, batch_that_kernels_cannot_count_is_refused)
