@@ -8,8 +8,9 @@
  * Rules of fusion change a copy of the nodes before anything is emitted: fuse.c. Two more work while emitting: the gradient
  * through an activation is the end (struct ink_epilogue) of the last backward_data pass that writes it, never a launch of its
  * own, unless the loss is that writer; and
- *   pass_on            a gradient that an op hands on as it is (add) becomes that of the layer before without a launch, and
- *                      where it is read for the last time, what is made of it may take its place in memory
+ *   pass_on            a gradient that an op hands on as it is (add) becomes that of the layer before without a launch, of several
+ *                      layers if all have read it before one's is added to; and where it is read for the last time, what is made
+ *                      of it may take its place in memory
  * And when all is emitted, small launches of an evaluation become chains: chain.c.
  */
 #include "model/lower.h"
@@ -77,26 +78,53 @@ static ink_status forward(struct ink_works *l)
     return INK_OK;
 }
 
+/* True if node m is still to read the gradient of node i, of which operand k is being done. */
+static bool shares(const struct ink_works *l, int m, int i, int k)
+{
+    bool done = m > i || (m == i && k == l->work[i].node.op->inputs - 1);
+    return !done && l->work[m].grad == l->work[i].grad;
+}
+
 /* True if the gradient of node i, once its operand k is done, is read no more, and node r has none yet: it can be r's. */
 static bool takes_place(const struct ink_works *l, int i, int k, int r)
 {
-    const struct ink_work *w = &l->work[i];
-    return !w->shared && k == w->node.op->inputs - 1 && l->work[r].grad == INK_NO_VALUE && !w->node.pool.height;
+    for (int m = 0; m <= i; m++)
+        if (shares(l, m, i, k))
+            return false;
+    return l->work[r].grad == INK_NO_VALUE && !l->work[i].node.pool.height;
+}
+
+/* The node that adds to the gradient of node h next, from operand k of node i on; -1: none. */
+static int next_writer(const struct ink_works *l, int h, int i, int k)
+{
+    for (int j = i; j > h; j--)
+        for (int o = j == i ? k + 1 : 0; o < l->work[j].node.op->inputs; o++)
+            if (l->work[j].live && !l->work[j].alias && ink_work_root(l, l->work[j].node.inputs[o]) == h)
+                return j;
+    return -1;
+}
+
+/* True if node r can share the gradient of node i, and with it those who do already: none is to read it once another's is added to. */
+static bool can_share(const struct ink_works *l, int i, int k, int r)
+{
+    for (int h = 0; h < i; h++) {
+        int writer = h == r || shares(l, h, i, k) ? next_writer(l, h, i, k) : -1;
+        for (int m = 0; m <= writer; m++)
+            if (m != h && (m == r || shares(l, m, i, k)))
+                return false;
+    }
+    return true;
 }
 
 /* Makes the gradient of node i that of node r, where operand k hands it on as it is; false: it takes a launch. */
 static bool pass_on(struct ink_works *l, int i, int k, int r)
 {
     struct ink_work *w = &l->work[i], *target = &l->work[r];
-    bool last = target->consumers == 1;
-    if (!w->node.op->passes_gradient || target->grad != INK_NO_VALUE || (last && target->node.layer.activation != INK_NONE))
-        return false;
-    bool moves = takes_place(l, i, k, r);
-    if (!moves && !last) /* the others would add to what is read here still */
+    bool activated = target->consumers == 1 && target->node.layer.activation != INK_NONE;
+    if (!w->node.op->passes_gradient || target->grad != INK_NO_VALUE || activated || !can_share(l, i, k, r))
         return false;
     target->grad = w->grad;
     target->consumers--;
-    target->shared = w->shared = !moves;
     return true;
 }
 

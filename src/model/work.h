@@ -13,7 +13,6 @@ struct ink_work {
     int norm;                      /* the batch norm that became part of its weights; -1: none */
     int sum;                       /* a batch norm: the add that normalises in its place; -1: none */
     bool needs_gradient;           /* it, or a node before it, has weights to train */
-    bool shared;                   /* grad is another node's too: it may be read, not changed */
     ink_value y, grad, saved[INK_MAX_SAVED];
     ink_value parameters, gradients, state;
 };

@@ -209,12 +209,23 @@ static ink_value argument(const char *label, int i)
 
 START_TEST(gradient_is_handed_on_and_changed_in_place)
 {
-    /* c takes the gradient of the sum as it is and leaves it so, as the sum's other operand reads it; what dropout makes of
+    /* c takes the gradient of the sum as it is and leaves it so, as it is a's too, to which b adds later; what dropout makes of
      * its gradient takes its place */
     lower("input 6x6x1\nconv 4 3x3\na: batch_norm\nb: conv 4 3x3 pad=same\nc: batch_norm\nadd with=a\nd: dropout 0.5\nbatch_norm tanh\ndense 2\n");
     ck_assert_int_eq(argument("d backward_data", 0), argument("d backward_data", 1));
     ck_assert_int_eq(argument("c backward_data", 1), argument("d backward_data", 1));
     ck_assert_int_ne(argument("c backward_data", 1), argument("c backward_data", 5));
+    ck_assert_ptr_null(find("add1 backward_data"));
+    ck_assert_int_eq(argument("a backward_data", 1), argument("c backward_data", 1));
+    ck_assert_int_eq(argument("a backward_data", 5), argument("a backward_data", 1)); /* nobody reads it any more */
+    finish();
+    /* b would add to the gradient of a before c has read it */
+    lower("input 6x6x1\na: conv 4 3x3\nc: batch_norm\nb: conv 4 3x3 pad=same from=a\nd: batch_norm\nadd from=c with=a\nadd with=d\ndense 2\n");
+    ck_assert_ptr_nonnull(find("add1 backward_data"));
+    finish();
+    /* both operands are one: nothing is handed on, as twice the gradient is what it gets */
+    lower("input 6x6x1\na: conv 4 3x3\nadd with=a\ndense 2\n");
+    ck_assert_ptr_nonnull(find("add1 backward_data"));
     finish();
     lower("input 6x6x1\na: conv 4 3x3\nb: conv 4 3x3 from=input\nadd with=a\ndense 2\n");
     ck_assert_ptr_null(find("add1 backward_data")); /* neither is changed, so both may read it */
