@@ -49,7 +49,7 @@ ITEMS_KERNEL(accumulate)(out_t gradients, in_t accumulated, int vectors)
  * always the same. */
 ITEMS_KERNEL(squares)(in_t gradients, out_t parts, int vectors)
 {
-    int part = get_group_id(0), item = get_local_id(0), piece = (vectors + PARTS - 1) / PARTS, end = min((part + 1) * piece, vectors);
+    int part = get_global_id(0) / LOCAL, item = get_global_id(0) % LOCAL, piece = (vectors + PARTS - 1) / PARTS, end = min((part + 1) * piece, vectors);
     float16 sum = (float16)(0.0f);
     for (int i = part * piece + item; i < end; i += LOCAL) {
         float16 g = vload16(i, gradients);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "device/source.h"
+#include "model/bundle.h"
 #include "model/chain.h"
 #include "tensor/arena.h"
 #include "util/text.h"
@@ -95,18 +96,23 @@ static void write_instance(struct ink_text *text, const struct ink_launch *launc
         ink_text_add(text, "#undef %s\n", launch->defines[d].name);
 }
 
-/* The copies of a chain's stages, as functions, and its kernel; the instance of that. What a stage writes the next one reads, so none of
- * their pointers is restrict. */
-static int write_chain(struct ink_text *text, const struct ink_launch *chain, int first)
+/* The copies of stages, as functions, and the kernel that calls them; the instance of that. What a stage of a chain writes the next one
+ * reads, so none of their pointers is restrict. */
+static int write_stages(struct ink_text *text, const struct ink_launch *whole, int first)
 {
+    int own = first + whole->stage_count;
     ink_text_add(text, "#undef STAGE\n#define STAGE 1\n#define STAGE_FLOATS %zu\n#define get_global_id(d) id##d\n"
-                       "#define STAGE_ARGUMENTS(...) (int id0, int id1, int id2, __local float *stage_memory, __VA_ARGS__)\n"
-                       "#define in_t __global const float *\n#define out_t __global float *\n", chain->local_floats);
-    for (int s = 0; s < chain->stage_count; s++)
-        write_instance(text, &chain->stages[s], first + s);
+                       "#define STAGE_ARGUMENTS(...) (int id0, int id1, int id2, __local float *stage_memory, __VA_ARGS__)\n", whole->local_floats);
+    if (!whole->side_by_side)
+        ink_text_add(text, "#define in_t __global const float *\n#define out_t __global float *\n");
+    for (int s = 0; s < whole->stage_count; s++)
+        write_instance(text, &whole->stages[s], first + s);
     ink_text_add(text, "#undef in_t\n#undef out_t\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE_FLOATS\n#undef STAGE\n#define STAGE 0\n");
-    ink_chain_write(text, chain, first, first + chain->stage_count);
-    return first + chain->stage_count;
+    if (whole->side_by_side)
+        ink_bundle_write(text, whole, first, own);
+    else
+        ink_chain_write(text, whole, first, own);
+    return own;
 }
 
 ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width, char **out)
@@ -124,7 +130,7 @@ ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width
                 continue;
             int found = find_instance(bound, b, i, launch);
             if (found < 0 && launch->stages)
-                instances = write_chain(&text, launch, instances);
+                instances = write_stages(&text, launch, instances);
             else if (found < 0)
                 write_instance(&text, launch, instances);
             bound[b].instances[i] = found >= 0 ? found : instances++;
@@ -243,9 +249,10 @@ static ink_status set_and_enqueue(struct ink_bound *bound, cl_command_queue queu
             INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof(cl_int), &bound->scalars[launch->arguments[a].as.scalar]),
                                  "clSetKernelArg", launch->label));
     size_t local[3], global[3];
+    ink_launch_groups(launch, n, global);
     for (int d = 0; d < 3; d++) {
         local[d] = launch->range[d].local ? launch->range[d].local : 1;
-        global[d] = ink_range_groups(&launch->range[d], n) * local[d];
+        global[d] *= local[d];
     }
     cl_int code = clEnqueueNDRangeKernel(queue, bound->kernels[i], 3, NULL, global, local, 0, NULL, event);
     return ink_cl_check(bound->device, code, "clEnqueueNDRangeKernel", launch->label);

@@ -11,13 +11,14 @@
  *   pass_on            a gradient that an op hands on as it is (add) becomes that of the layer before without a launch, of several
  *                      layers if all have read it before one's is added to; and where it is read for the last time, what is made
  *                      of it may take its place in memory
- * And when all is emitted, small launches of an evaluation become chains: chain.c.
+ * And when all is emitted, small launches of an evaluation become chains, those of a training step bundles: chain.c, bundle.c.
  */
 #include "model/lower.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
+#include "model/bundle.h"
 #include "model/chain.h"
 #include "model/work.h"
 
@@ -343,8 +344,10 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     if (!status && how->training && !how->apart)
         status = ink_lower_update(how, list);
     free(l.work);
-    if (status || list->status || how->training)
+    if (status || list->status)
         return status ? status : list->status;
+    if (how->training)
+        return how->style == INK_STYLE_CPU && !how->unbundled ? ink_bundle(list, how->batch, how->apart) : INK_OK;
     INK_TRY(ink_lower_mark_constants(list));
     return how->style == INK_STYLE_CPU ? ink_chain(list, how->batch) : INK_OK;
 }

@@ -20,6 +20,7 @@ struct ink_lowering {
     bool reproducible;                  /* style is CPU, and only algorithms are taken that sum directly */
     bool training;                      /* a whole step; else forward and the loss */
     bool apart;                         /* training: without the update */
+    bool unbundled;                     /* training: launches stay as operations give them */
     bool probabilities;                 /* evaluation writes INK_PROBABILITIES */
     const char *algorithms;             /* as in struct ink_train_options; may be NULL */
     ink_choose_function choose;         /* asked where the user names no algorithm; may be NULL */

@@ -182,7 +182,7 @@ static ink_status begin(struct ink_plan *plan, struct ink_device *device, const 
     *how = (struct ink_lowering){
         .style = options->reproducible ? INK_STYLE_CPU : options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
-        .batch = options->batch, .classes = options->classes, .probabilities = options->probabilities,
+        .batch = options->batch, .classes = options->classes, .unbundled = options->unbundled, .probabilities = options->probabilities,
         .reproducible = options->reproducible, .algorithms = options->reproducible ? NULL : options->algorithms,
         .choose = options->reproducible ? NULL : options->choose, .choose_user = options->choose_user,
         .options = options->train, .class_weights = options->class_weights, .parameter_offsets = plan->parameter_offsets,

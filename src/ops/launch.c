@@ -169,3 +169,17 @@ size_t ink_range_groups(const struct ink_range *range, int n)
     size_t items = range->sample_items * (size_t)n + range->fixed_items;
     return range->items_per_group ? (items + range->items_per_group - 1) / range->items_per_group : 1;
 }
+
+void ink_launch_groups(const struct ink_launch *launch, int n, size_t groups[3])
+{
+    for (int d = 0; d < 3; d++)
+        groups[d] = ink_range_groups(&launch->range[d], n);
+    if (!launch->side_by_side)
+        return;
+    groups[0] = 0;
+    for (int s = 0; s < launch->stage_count; s++) {
+        size_t stage[3];
+        ink_launch_groups(&launch->stages[s], n, stage);
+        groups[0] += stage[0] * stage[1] * stage[2];
+    }
+}

@@ -81,6 +81,9 @@ enum { INK_MAX_ARGUMENTS = 48, INK_MAX_DEFINES = 48, INK_DEFINE_BYTES = 40 };
  * operations of the direct algorithm. A core does some tens of them in a nanosecond; to wake the cores takes tens of microseconds. */
 enum { INK_CHAIN_SAMPLES = 4, INK_CHAIN_WORK = 3000000 };
 
+/* What is bundled (model/bundle.h): launches of at most so many operations. */
+enum { INK_BUNDLE_WORK = 15000000 };
+
 /* Work-groups in one dimension: ceil((sample_items * n + fixed_items) / items_per_group), n the samples of the step. */
 struct ink_range {
     size_t sample_items, fixed_items, items_per_group;
@@ -112,9 +115,10 @@ struct ink_launch {
     double sample_flops, fixed_flops; /* direct-algorithm floating-point operations: sample_flops * n + fixed_flops */
     double speedup;            /* operations of the direct algorithm for each that it does, about; 0 stands for 1 */
     size_t local_floats;       /* of local memory, for a kernel that can be a stage with it (STAGE in common.cl) */
-    struct ink_launch *stages; /* of a chain: the launches that it does one after the other in a single work-item; from malloc(),
-                                  freed with the list; NULL: no chain */
+    struct ink_launch *stages; /* the launches that it does: a chain one after the other in a single work-item, a bundle each in work-groups
+                                  of its own; from malloc(), freed with the list; NULL: neither */
     int stage_count;
+    bool side_by_side;         /* a bundle; its ranges are those of its stages */
     double error_factor;       /* rounding errors beside those of direct sums, at most; 0 stands for 1 */
     ink_host_call call;        /* NULL for a kernel */
     void *call_data;           /* for call; from malloc(), freed with the list */
@@ -160,8 +164,9 @@ void ink_range_fixed(struct ink_launch *launch, int dimension, size_t items, siz
 void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum ink_style style, size_t sample_items, size_t fixed_items,
                      size_t items);
 
-/* Work-groups of a range in its dimension for n samples. */
+/* Work-groups of a range in its dimension for n samples, and of a launch in each. */
 size_t ink_range_groups(const struct ink_range *range, int n);
+void ink_launch_groups(const struct ink_launch *launch, int n, size_t groups[3]);
 
 /* Bytes of a value for a batch. */
 size_t ink_value_bytes(const struct ink_launches *list, ink_value value, int batch);

@@ -160,9 +160,9 @@ static void describe(const struct session *s, const ink_model *model, const stru
     }
     info->flops = launch->sample_flops * s->batch + launch->fixed_flops;
     info->bytes = launch_bytes(s, list, launch);
-    info->groups = 1;
-    for (int d = 0; d < 3; d++)
-        info->groups *= ink_range_groups(&launch->range[d], s->batch);
+    size_t groups[3];
+    ink_launch_groups(launch, s->batch, groups);
+    info->groups = groups[0] * groups[1] * groups[2];
     info->constant = launch->constant;
 }
 

@@ -12,7 +12,8 @@ static enum ink_section section = INK_SECTION_TRAIN;
 static void lower_augmented(const char *text, struct ink_augmentation augmentation)
 {
     const struct ink_train_options train = {.learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 1e-7, .augmentation = augmentation};
-    const struct ink_plan_options options = {.batch = INK_CHAIN_SAMPLES + 1, .classes = 2, .training = true, .style = INK_STYLE_CPU, .train = &train};
+    const struct ink_plan_options options = {.batch = INK_CHAIN_SAMPLES + 1, .classes = 2, .training = true, .unbundled = true, .style = INK_STYLE_CPU,
+                                             .train = &train};
     ck_ok(ink_model_parse(text, &model));
     ck_ok(ink_plan_create(test_device(), model, &options, &plan));
 }

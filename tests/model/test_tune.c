@@ -344,7 +344,7 @@ START_TEST(a_tuned_model_uses_its_choices)
     ck_ok(ink_choices_note(&choices, &was));
     ck_ok(ink_choices_note(&choices, &now));
     struct ink_train_options train = {.learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 1e-7};
-    struct ink_plan_options how = {.batch = 16, .classes = 10, .training = true, .train = &train, .choose = ink_choices_choose, .choose_user = &choices};
+    struct ink_plan_options how = {.batch = 16, .classes = 10, .training = true, .unbundled = true, .train = &train, .choose = ink_choices_choose, .choose_user = &choices};
     struct ink_plan *plan;
     ck_ok(ink_plan_create(test_device(), model, &how, &plan));
     const struct ink_launches *list = ink_plan_launches(plan, INK_SECTION_TRAIN);

@@ -5,18 +5,30 @@
 
 #include "suite.h"
 
-void trial_open(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
-                const struct ink_train_options *options, int batch, enum ink_style style)
+static void open_as(struct trial *trial, struct ink_model *model, const ink_dataset *dataset, const struct ink_train_options *options, int batch,
+                    enum ink_style style, bool unbundled)
 {
     *trial = (struct trial){.model = model, .options = *options};
     struct ink_plan_options plan = {
         .batch = options->micro_batch ? options->micro_batch : batch, .parts = options->micro_batch > 0, .classes = ink_dataset_classes(dataset), .training = true, .algorithms = options->algorithms,
-        .style = style, .train = &trial->options,
+        .style = style, .train = &trial->options, .unbundled = unbundled,
     };
     ck_ok(ink_plan_create(test_device(), model, &plan, &trial->plan));
     ck_ok(ink_feed_load(test_device(), dataset, 0, &trial->feed));
     for (int section = 0; section < INK_SECTIONS; section++)
         ck_ok(ink_feed_bind(&trial->feed, trial->plan, (enum ink_section)section));
+}
+
+void trial_open(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
+                const struct ink_train_options *options, int batch, enum ink_style style)
+{
+    open_as(trial, model, dataset, options, batch, style, false);
+}
+
+void trial_open_unbundled(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
+                          const struct ink_train_options *options, int batch, enum ink_style style)
+{
+    open_as(trial, model, dataset, options, batch, style, true);
 }
 
 void trial_close(struct trial *trial)

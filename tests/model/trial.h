@@ -17,6 +17,9 @@ struct trial {
  * algorithms and micro_batch as in struct ink_train_options. */
 void trial_open(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
                 const struct ink_train_options *options, int batch, enum ink_style style);
+/* The same with launches as operations give them. */
+void trial_open_unbundled(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
+                          const struct ink_train_options *options, int batch, enum ink_style style);
 void trial_close(struct trial *trial);
 
 /* Runs a section on samples start .. start + n - 1 in the order of the data set and returns their mean loss; those of

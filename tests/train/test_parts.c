@@ -94,8 +94,8 @@ START_TEST(launches_are_those_of_whole_steps)
     ink_dataset *data = make_data();
     ink_model *model = make_model();
     struct trial whole, parts;
-    trial_open(&whole, model, data, &whole_step, BATCH, INK_STYLE_AUTO);
-    trial_open(&parts, model, data, &in_parts, BATCH, INK_STYLE_AUTO);
+    trial_open_unbundled(&whole, model, data, &whole_step, BATCH, INK_STYLE_AUTO);
+    trial_open_unbundled(&parts, model, data, &in_parts, BATCH, INK_STYLE_AUTO);
     const struct ink_launches *step = ink_plan_launches(whole.plan, INK_SECTION_TRAIN);
     const struct ink_launches *gradients = ink_plan_launches(parts.plan, INK_SECTION_GRADIENTS), *update = ink_plan_launches(parts.plan, INK_SECTION_UPDATE);
     ck_assert_int_eq(step->count, gradients->count + update->count);

@@ -21,12 +21,12 @@ static void open_both(ink_model **model, ink_device **device)
     ck_ok(ink_device_open(NULL, device));
 }
 
-static const struct ink_launch_info *find(const struct ink_profile *profile, const char *start)
+static const struct ink_launch_info *find(const struct ink_profile *profile, const char *name)
 {
     for (size_t i = 0; i < profile->count; i++)
-        if (strncmp(profile->launches[i].label, start, strlen(start)) == 0)
+        if (strstr(profile->launches[i].label, name))
             return &profile->launches[i];
-    ck_abort_msg("no launch starts with \"%s\"", start);
+    ck_abort_msg("no launch is or has \"%s\"", name);
     return NULL;
 }
 

@@ -1,0 +1,253 @@
+/* Making bundles, and their kernels; see bundle.h and stages.h.
+ *
+ *     SOLO_KERNEL(bundle)(int a0, __global void *a1, __global void *a2, __global void *a3, ..., int a6)
+ *     {
+ *         __local float stage_memory[...];                        the most that a stage takes
+ *         int id = get_global_id(0);                              work-group of the launch; one is here, the next there
+ *         if (id < 1 * 4 * 9)                                     work-groups of the stage
+ *             transpose_5(id / (1) % 4, id / (1 * 4) % 9, 0, stage_memory, a1, a2, 32, 36);  a stage: the kernel, made a function
+ *         else if ((id -= 1 * 4 * 9) < 1 * ((1 * a0 + 0) / 1))    a0: the samples
+ *             gather_6(0, id / (1) % ((1 * a0 + 0) / 1), 0, stage_memory, a3, a4, a5, 784, a6);
+ *     }
+ *
+ * A driver hands out work-groups in order, at first many at a time and fewer towards the end, so stages with little work in a work-group
+ * come first.
+ */
+#include "model/bundle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/stages.h"
+
+struct schedule {
+    const struct ink_launches *list;
+    bool *depends;             /* [launch][an earlier one]: it has to wait for that */
+    bool *small, *needed;      /* [launch]: may be bundled; has to be done before the next large one */
+    int *waits;                /* [launch]: for so many that are not done */
+    int *turn;                 /* [launch], from 1 on; 0: none yet. Small launches of one turn become one */
+    int turns;
+};
+
+static bool is_value(const struct ink_argument *argument) { return argument->kind <= INK_ARG_UPDATE; }
+
+/* Whether two arguments name memory in common. Storage bound without a size is taken whole. */
+static bool overlap(const struct ink_launches *list, ink_value a, ink_value b)
+{
+    const struct ink_value_info *x = &list->values[a], *y = &list->values[b];
+    if (a == b || x->storage != y->storage || x->storage == INK_ARENA)
+        return a == b;
+    if (!x->fixed_bytes || !y->fixed_bytes)
+        return true;
+    return x->offset < y->offset + y->fixed_bytes && y->offset < x->offset + x->fixed_bytes;
+}
+
+static bool must_wait(const struct ink_launches *list, const struct ink_launch *later, const struct ink_launch *earlier)
+{
+    for (int a = 0; a < later->argument_count; a++)
+        for (int b = 0; b < earlier->argument_count; b++) {
+            const struct ink_argument *x = &later->arguments[a], *y = &earlier->arguments[b];
+            if (is_value(x) && is_value(y) && (x->kind != INK_ARG_READ || y->kind != INK_ARG_READ) && overlap(list, x->value, y->value))
+                return true;
+        }
+    return false;
+}
+
+static bool writes_gradients(const struct ink_launches *list, const struct ink_launch *launch)
+{
+    for (int a = 0; a < launch->argument_count; a++)
+        if (is_value(&launch->arguments[a]) && launch->arguments[a].kind != INK_ARG_READ &&
+            list->values[launch->arguments[a].value].storage == INK_GRADIENTS)
+            return true;
+    return false;
+}
+
+/* Marks what has to be done before the large launch: what it waits for, however indirectly. Behind the last one, all that is left. */
+static void mark_needed(struct schedule *s, int large, bool gradients_at_once)
+{
+    int count = s->list->count;
+    for (int i = 0; i < count; i++)
+        s->needed[i] = large == count || i == large || (gradients_at_once && i < large && writes_gradients(s->list, &s->list->launches[i]));
+    for (int i = count - 1; i >= 0; i--)
+        for (int j = 0; j < i && s->needed[i] && !s->turn[i]; j++)
+            s->needed[j] |= s->depends[i * count + j];
+}
+
+/* Gives all small launches that can go, the needed ones first, the next turn, as far as their arguments are not too many. */
+static bool give_turn_to_small(struct schedule *s)
+{
+    struct ink_launch bundle = {0};
+    int members = 0, count = s->list->count;
+    for (int needed = 1; needed >= 0; needed--)
+        for (int i = 0; i < count && (needed || members); i++) {
+            if (!s->small[i] || s->turn[i] || s->waits[i] || s->needed[i] != needed)
+                continue;
+            bool fits = ink_stages_take(&bundle, &s->list->launches[i]);
+            if (fits || !members)
+                s->turn[i] = s->turns;
+            if (!fits && !members)
+                return true;
+            members += fits;
+        }
+    return members > 0;
+}
+
+/* Gives all launches turns: the next large one as soon as nothing that it needs is left; else small ones. */
+static void give_turns(struct schedule *s, bool gradients_at_once)
+{
+    int large = -1, count = s->list->count;
+    for (int left = count; left > 0;) {
+        while (large < 0 || (large < count && (s->small[large] || s->turn[large]))) {
+            large++;
+            if (large == count || !s->small[large])
+                mark_needed(s, large, gradients_at_once);
+        }
+        s->turns++;
+        if (!give_turn_to_small(s))
+            s->turn[large] = s->turns;
+        for (int j = 0; j < count; j++)
+            if (s->turn[j] == s->turns) {
+                left--;
+                for (int i = j + 1; i < count; i++)
+                    s->waits[i] -= s->depends[i * count + j];
+            }
+    }
+}
+
+/* Labels of the stages in the order of the list, the first alone where they are too long together; and their algorithm, if it is the same. */
+static void name(struct ink_launch *bundle)
+{
+    size_t length = 0, room = sizeof bundle->label;
+    bundle->algorithm = bundle->stages[0].algorithm;
+    for (int m = 0; m < bundle->stage_count; m++) {
+        if (length < room)
+            length += (size_t)snprintf(bundle->label + length, room - length, "%s%s", m ? ", " : "", bundle->stages[m].label);
+        if (bundle->stages[m].algorithm != bundle->algorithm)
+            bundle->algorithm = NULL;
+    }
+    if (length >= room)
+        snprintf(bundle->label, room, "%.48s and %d more", bundle->stages[0].label, bundle->stage_count - 1);
+}
+
+static double group_work(const struct ink_launches *list, const struct ink_launch *launch, int batch)
+{
+    size_t groups[3];
+    ink_launch_groups(launch, batch, groups);
+    return ink_stages_work(list, launch, batch) / (double)(groups[0] * groups[1] * groups[2]);
+}
+
+/* Puts stages with less work in a work-group first. */
+static void sort(const struct ink_launches *list, struct ink_launch *bundle, int batch)
+{
+    for (int m = 1; m < bundle->stage_count; m++) {
+        struct ink_launch stage = bundle->stages[m];
+        int at = m;
+        for (; at > 0 && group_work(list, &bundle->stages[at - 1], batch) > group_work(list, &stage, batch); at--)
+            bundle->stages[at] = bundle->stages[at - 1];
+        bundle->stages[at] = stage;
+    }
+}
+
+/* Makes the launches of a turn one. */
+static ink_status make_turn(const struct schedule *s, int turn, int batch, struct ink_launch *out)
+{
+    const struct ink_launches *list = s->list;
+    int members = 0;
+    for (int i = 0; i < list->count; i++)
+        if (s->turn[i] == turn && members++ == 0)
+            *out = list->launches[i];
+    if (members == 1)
+        return INK_OK;
+    *out = (struct ink_launch){.source = "", .kernel = "bundle", .side_by_side = true, .stages = malloc((size_t)members * sizeof *out)};
+    if (!out->stages)
+        return ink_fail_memory((size_t)members * sizeof *out);
+    for (int i = 0; i < list->count; i++)
+        if (s->turn[i] == turn)
+            out->stages[out->stage_count++] = list->launches[i];
+    name(out);
+    sort(list, out, batch);
+    for (int m = 0; m < members; m++)
+        ink_stages_take(out, &out->stages[m]);
+    ink_stages_sum(out);
+    return INK_OK;
+}
+
+static ink_status apply(const struct schedule *s, struct ink_launches *list, int batch)
+{
+    struct ink_launch *made = malloc((size_t)list->count * sizeof *made);
+    ink_status status = made ? INK_OK : ink_fail_memory((size_t)list->count * sizeof *made);
+    int count = 0;
+    while (count < s->turns && !status) {
+        status = make_turn(s, count + 1, batch, &made[count]);
+        count += !status;
+    }
+    if (!status) {
+        memcpy(list->launches, made, (size_t)count * sizeof *made);
+        list->count = count;
+    } else {
+        for (int i = 0; i < count; i++)
+            if (made[i].side_by_side) /* what the stages own is the list's still */
+                free(made[i].stages);
+    }
+    free(made);
+    return status;
+}
+
+ink_status ink_bundle(struct ink_launches *list, int batch, bool gradients_at_once)
+{
+    size_t count = (size_t)list->count;
+    struct schedule s = {.list = list, .depends = calloc(count * count + 1, sizeof(bool)), .small = calloc(2 * count + 1, sizeof(bool)),
+                         .waits = calloc(2 * count + 1, sizeof(int))};
+    ink_status status = s.depends && s.small && s.waits ? INK_OK : ink_fail_memory(count * count);
+    if (!status) {
+        s.needed = s.small + count;
+        s.turn = s.waits + count;
+        for (size_t i = 0; i < count; i++) {
+            const struct ink_launch *launch = &list->launches[i];
+            s.small[i] = ink_stages_can(launch) && !launch->stages && ink_stages_work(list, launch, batch) <= INK_BUNDLE_WORK;
+            for (size_t j = 0; j < i; j++)
+                s.waits[i] += s.depends[i * count + j] = must_wait(list, launch, &list->launches[j]);
+        }
+        give_turns(&s, gradients_at_once);
+        status = apply(&s, list, batch);
+    }
+    free(s.depends);
+    free(s.small);
+    free(s.waits);
+    return status;
+}
+
+/* A stage's work-groups, and the place among them, in each dimension, of the one that is number id; expressions. */
+struct division {
+    char groups[320], ids[3][448];
+};
+
+static struct division divide(const struct ink_launch *bundle, const struct ink_launch *stage)
+{
+    struct division division = {"1", {"0", "0", "0"}};
+    for (int d = 0; d < 3; d++) {
+        if (!ink_stages_many(&stage->range[d]))
+            continue;
+        struct ink_stage_groups groups = ink_stages_groups(bundle, &stage->range[d]);
+        size_t length = strlen(division.groups);
+        snprintf(division.ids[d], sizeof division.ids[d], "id / (%s) %% %s", division.groups, groups.text);
+        snprintf(division.groups + length, sizeof division.groups - length, " * %s", groups.text);
+    }
+    return division;
+}
+
+void ink_bundle_write(struct ink_text *text, const struct ink_launch *bundle, int first, int instance)
+{
+    ink_stages_write_head(text, bundle, instance);
+    ink_text_add(text, "    int id = get_global_id(0);\n    if (id < ");
+    for (int m = 0; m < bundle->stage_count; m++) {
+        struct division division = divide(bundle, &bundle->stages[m]);
+        const char *const ids[3] = {division.ids[0], division.ids[1], division.ids[2]};
+        ink_text_add(text, "%s)\n        ", division.groups);
+        ink_stages_write_call(text, bundle, &bundle->stages[m], first + m, ids);
+        if (m < bundle->stage_count - 1)
+            ink_text_add(text, "    else if ((id -= %s) < ", division.groups);
+    }
+    ink_text_add(text, "}\n");
+}
