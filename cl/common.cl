@@ -29,6 +29,10 @@
 #define ITEMS_KERNEL(base) CAT(ITEMS_KERNEL_, LOCAL)(base)
 #define ITEMS_KERNEL_1(base) SOLO_KERNEL(base)
 #define ITEMS_KERNEL_64(base) KERNEL(base) /* the host may have to make groups smaller */
+/* Declares the local memory of a kernel: an array of so many floats, the only one. */
+#define LOCAL_FLOATS(name, count) CAT(LOCAL_FLOATS_, STAGE)(name, count)
+#define LOCAL_FLOATS_0(name, count) __local float name[count] __attribute__((aligned(64)));
+#define LOCAL_FLOATS_1(name, count) __local float *name = stage_memory;
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("nounroll")
 #define PLAIN_LOOP _Pragma("clang loop vectorize(disable) unroll(disable)") /* short: not worth a compiler's time */

@@ -229,7 +229,7 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
 {
 #if defined(KERNEL_backward_data) && POOLED
     /* the sample's gradient before the pooling, channels of the group */
-    __local float whole[IH * IW * SRC_G];
+    LOCAL_FLOATS(whole, IH * IW * SRC_G)
 #endif
     int group = get_global_id(0) / BLOCKS, c0 = get_global_id(0) % BLOCKS * (Q * VW), sample = get_global_id(2);
     int first = get_global_id(1) * BAND, last = min(first + BAND, OH);

@@ -8,6 +8,7 @@
 #include "device/source.h"
 #include "model/bundle.h"
 #include "model/chain.h"
+#include "model/stages.h"
 #include "tensor/arena.h"
 #include "util/text.h"
 
@@ -60,24 +61,12 @@ static void write_source(struct ink_text *text, const char *name)
     free(source);
 }
 
-/* True if two launches are served by one copy of their source. */
-static bool same_instance(const struct ink_launch *a, const struct ink_launch *b)
-{
-    if (a->call || b->call || a->stages || b->stages || strcmp(a->source, b->source) != 0 || strcmp(a->kernel, b->kernel) != 0 ||
-        a->define_count != b->define_count)
-        return false;
-    for (int d = 0; d < a->define_count; d++)
-        if (strcmp(a->defines[d].name, b->defines[d].name) != 0 || strcmp(a->defines[d].text, b->defines[d].text) != 0)
-            return false;
-    return !a->generated || !b->generated ? a->generated == b->generated : strcmp(a->generated, b->generated) == 0;
-}
-
 /* The instance of an earlier launch that serves this one too, -1 if there is none. */
 static int find_instance(const struct ink_bound *bound, int last_list, int last_launch, const struct ink_launch *launch)
 {
     for (int b = 0; b <= last_list; b++)
         for (int i = 0; i < (b == last_list ? last_launch : bound[b].list->count); i++)
-            if (same_instance(&bound[b].list->launches[i], launch))
+            if (ink_launch_shares_code(&bound[b].list->launches[i], launch))
                 return bound[b].instances[i];
     return -1;
 }
@@ -106,7 +95,8 @@ static int write_stages(struct ink_text *text, const struct ink_launch *whole, i
     if (!whole->side_by_side)
         ink_text_add(text, "#define in_t __global const float *\n#define out_t __global float *\n");
     for (int s = 0; s < whole->stage_count; s++)
-        write_instance(text, &whole->stages[s], first + s);
+        if (ink_stages_code(whole, s) == s)
+            write_instance(text, &whole->stages[s], first + s);
     ink_text_add(text, "#undef in_t\n#undef out_t\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE_FLOATS\n#undef STAGE\n#define STAGE 0\n");
     if (whole->side_by_side)
         ink_bundle_write(text, whole, first, own);

@@ -1,13 +1,23 @@
 /* Making bundles, and their kernels; see bundle.h and stages.h.
  *
- *     SOLO_KERNEL(bundle)(int a0, __global void *a1, __global void *a2, __global void *a3, ..., int a6)
+ *     SOLO_KERNEL(bundle)(int a0, __global void *a1, __global void *a2, __global void *a3, ..., int a8)
  *     {
  *         __local float stage_memory[...];                        the most that a stage takes
  *         int id = get_global_id(0);                              work-group of the launch; one is here, the next there
- *         if (id < 1 * 4 * 9)                                     work-groups of the stage
- *             transpose_5(id / (1) % 4, id / (1 * 4) % 9, 0, stage_memory, a1, a2, 32, 36);  a stage: the kernel, made a function
- *         else if ((id -= 1 * 4 * 9) < 1 * ((1 * a0 + 0) / 1))    a0: the samples
- *             gather_6(0, id / (1) % ((1 * a0 + 0) / 1), 0, stage_memory, a3, a4, a5, 784, a6);
+ *         if (id < 1 * 4 * 9 + 1 * 2) {                           work-groups of two stages of the same code, which is there but once
+ *             int id0, id1, id2;
+ *             __global void *b0; ... int b3;
+ *             if (id < 1 * 4 * 9) {
+ *                 id0 = id / (1) % 4; id1 = id / (1 * 4) % 9; id2 = 0;
+ *                 b0 = a1; b1 = a2; b2 = 32; b3 = 36;
+ *             } else {
+ *                 id -= 1 * 4 * 9;
+ *                 ...
+ *             }
+ *             transpose_5(id0, id1, id2, stage_memory, b0, b1, b2, b3);  a stage: the kernel, made a function
+ *         } else if ((id -= 1 * 4 * 9 + 1 * 2) < 1 * ((1 * a0 + 0) / 1)) {  a0: the samples
+ *             gather_7(0, id / (1) % ((1 * a0 + 0) / 1), 0, stage_memory, a5, a6, a7, 784, a8);
+ *         }
  *     }
  *
  * A driver hands out work-groups in order, at first many at a time and fewer towards the end, so stages with little work in a work-group
@@ -137,15 +147,31 @@ static double group_work(const struct ink_launches *list, const struct ink_launc
     return ink_stages_work(list, launch, batch) / (double)(groups[0] * groups[1] * groups[2]);
 }
 
-/* Puts stages with less work in a work-group first. */
+/* Moves a stage to an earlier place. */
+static void move(struct ink_launch *stages, int from, int to)
+{
+    struct ink_launch stage = stages[from];
+    memmove(&stages[to + 1], &stages[to], (size_t)(from - to) * sizeof stage);
+    stages[to] = stage;
+}
+
+/* Puts stages with less work in a work-group first, and behind each those of the same code. */
 static void sort(const struct ink_launches *list, struct ink_launch *bundle, int batch)
 {
-    for (int m = 1; m < bundle->stage_count; m++) {
-        struct ink_launch stage = bundle->stages[m];
-        int at = m;
-        for (; at > 0 && group_work(list, &bundle->stages[at - 1], batch) > group_work(list, &stage, batch); at--)
-            bundle->stages[at] = bundle->stages[at - 1];
-        bundle->stages[at] = stage;
+    struct ink_launch *stages = bundle->stages;
+    int count = bundle->stage_count;
+    for (int m = 1; m < count; m++) {
+        int to = m;
+        while (to > 0 && group_work(list, &stages[to - 1], batch) > group_work(list, &stages[m], batch))
+            to--;
+        move(stages, m, to);
+    }
+    for (int m = 1; m < count; m++) {
+        int from = m;
+        while (from < count && !ink_launch_shares_code(&stages[m - 1], &stages[from]))
+            from++;
+        if (from < count)
+            move(stages, from, m);
     }
 }
 
@@ -237,17 +263,81 @@ static struct division divide(const struct ink_launch *bundle, const struct ink_
     return division;
 }
 
+static bool same_types(const struct ink_launch *a, const struct ink_launch *b)
+{
+    bool same = a->argument_count == b->argument_count;
+    for (int i = 0; i < a->argument_count && same; i++)
+        same = strcmp(ink_stages_type(&a->arguments[i]), ink_stages_type(&b->arguments[i])) == 0;
+    return same;
+}
+
+/* Behind the stages first to end - 1 of one code. */
+static int end_of_code(const struct ink_launch *bundle, int first)
+{
+    const struct ink_launch *stages = bundle->stages;
+    int end = first + 1;
+    while (end < bundle->stage_count && ink_launch_shares_code(&stages[first], &stages[end]) && same_types(&stages[first], &stages[end]))
+        end++;
+    return end;
+}
+
+/* The work-groups of stages s to end - 1. */
+static void write_sum(struct ink_text *text, const struct ink_launch *bundle, int s, int end)
+{
+    for (int m = s; m < end; m++)
+        ink_text_add(text, "%s%s", m > s ? " + " : "", divide(bundle, &bundle->stages[m]).groups);
+}
+
+/* Stages s to end - 1, which share their code: a single call, as compilers put all that it does in its place. */
+static void write_shared(struct ink_text *text, const struct ink_launch *bundle, int s, int end, int first)
+{
+    const struct ink_launch *stage = &bundle->stages[s];
+    ink_text_add(text, "        int id0, id1, id2;\n");
+    for (int a = 0; a < stage->argument_count; a++)
+        ink_text_add(text, "        %s b%d;\n", ink_stages_type(&stage->arguments[a]), a);
+    for (int m = s; m < end; m++) {
+        struct division division = divide(bundle, &bundle->stages[m]);
+        if (m == s)
+            ink_text_add(text, "        if (id < %s) {\n", division.groups);
+        else if (m < end - 1)
+            ink_text_add(text, "        } else if ((id -= %s) < %s) {\n", divide(bundle, &bundle->stages[m - 1]).groups, division.groups);
+        else
+            ink_text_add(text, "        } else {\n            id -= %s;\n", divide(bundle, &bundle->stages[m - 1]).groups);
+        for (int d = 0; d < 3; d++)
+            ink_text_add(text, "            id%d = %s;\n", d, division.ids[d]);
+        for (int a = 0; a < stage->argument_count; a++) {
+            ink_text_add(text, "            b%d = ", a);
+            ink_stages_write_value(text, bundle, &bundle->stages[m].arguments[a]);
+            ink_text_add(text, ";\n");
+        }
+    }
+    ink_text_add(text, "        }\n        %s_%d(id0, id1, id2, stage_memory", stage->kernel, first + ink_stages_code(bundle, s));
+    for (int a = 0; a < stage->argument_count; a++)
+        ink_text_add(text, ", b%d", a);
+    ink_text_add(text, ");\n");
+}
+
 void ink_bundle_write(struct ink_text *text, const struct ink_launch *bundle, int first, int instance)
 {
     ink_stages_write_head(text, bundle, instance);
-    ink_text_add(text, "    int id = get_global_id(0);\n    if (id < ");
-    for (int m = 0; m < bundle->stage_count; m++) {
-        struct division division = divide(bundle, &bundle->stages[m]);
-        const char *const ids[3] = {division.ids[0], division.ids[1], division.ids[2]};
-        ink_text_add(text, "%s)\n        ", division.groups);
-        ink_stages_write_call(text, bundle, &bundle->stages[m], first + m, ids);
-        if (m < bundle->stage_count - 1)
-            ink_text_add(text, "    else if ((id -= %s) < ", division.groups);
+    ink_text_add(text, "    int id = get_global_id(0);\n");
+    for (int s = 0, end, before = 0; s < bundle->stage_count; before = s, s = end) {
+        end = end_of_code(bundle, s);
+        if (s > 0) {
+            ink_text_add(text, "    } else if ((id -= ");
+            write_sum(text, bundle, before, s);
+            ink_text_add(text, ") < ");
+        } else {
+            ink_text_add(text, "    if (id < ");
+        }
+        write_sum(text, bundle, s, end);
+        ink_text_add(text, ") {\n        ");
+        if (end > s + 1)
+            write_shared(text, bundle, s, end, first);
+        else {
+            struct division division = divide(bundle, &bundle->stages[s]);
+            ink_stages_write_call(text, bundle, s, first, (const char *const[]){division.ids[0], division.ids[1], division.ids[2]});
+        }
     }
-    ink_text_add(text, "}\n");
+    ink_text_add(text, "    }\n}\n");
 }

@@ -79,8 +79,9 @@ ink_status ink_chain(struct ink_launches *list, int batch)
 }
 
 /* A stage's function, called for each work-item in turn, the last dimension outermost. */
-static void write_stage(struct ink_text *text, const struct ink_launch *chain, const struct ink_launch *stage, int instance)
+static void write_stage(struct ink_text *text, const struct ink_launch *chain, int s, int first)
 {
+    const struct ink_launch *stage = &chain->stages[s];
     const char *ids[3] = {"0", "0", "0"};
     static const char *const names[3] = {"id0", "id1", "id2"};
     ink_text_add(text, "   ");
@@ -90,13 +91,13 @@ static void write_stage(struct ink_text *text, const struct ink_launch *chain, c
             ink_text_add(text, " for (int id%d = 0; id%d < %s; id%d++)", d, d, ink_stages_groups(chain, &stage->range[d]).text, d);
         }
     ink_text_add(text, " ");
-    ink_stages_write_call(text, chain, stage, instance, ids);
+    ink_stages_write_call(text, chain, s, first, ids);
 }
 
 void ink_chain_write(struct ink_text *text, const struct ink_launch *chain, int first, int instance)
 {
     ink_stages_write_head(text, chain, instance);
     for (int s = 0; s < chain->stage_count; s++)
-        write_stage(text, chain, &chain->stages[s], first + s);
+        write_stage(text, chain, s, first);
     ink_text_add(text, "}\n");
 }

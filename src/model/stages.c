@@ -80,14 +80,21 @@ static bool is_float(enum ink_scalar scalar)
            scalar == INK_BATCH_WEIGHT;
 }
 
+const char *ink_stages_type(const struct ink_argument *argument)
+{
+    switch (argument->kind) {
+    case INK_ARG_INT: return "int";
+    case INK_ARG_FLOAT: return "float";
+    case INK_ARG_SCALAR: return is_float(argument->as.scalar) ? "float" : "int";
+    default: return "__global void *";
+    }
+}
+
 void ink_stages_write_head(struct ink_text *text, const struct ink_launch *whole, int instance)
 {
     ink_text_add(text, "#undef INSTANCE\n#define INSTANCE %d\nSOLO_KERNEL(%s)(", instance, whole->kernel);
-    for (int a = 0; a < whole->argument_count; a++) {
-        const struct ink_argument *argument = &whole->arguments[a];
-        const char *type = argument->kind != INK_ARG_SCALAR ? "__global void *" : is_float(argument->as.scalar) ? "float" : "int";
-        ink_text_add(text, "%s%s a%d", a ? ", " : "", type, a);
-    }
+    for (int a = 0; a < whole->argument_count; a++)
+        ink_text_add(text, "%s%s a%d", a ? ", " : "", ink_stages_type(&whole->arguments[a]), a);
     ink_text_add(text, ")\n{\n    __local float stage_memory[%zu] __attribute__((aligned(64)));\n", whole->local_floats ? whole->local_floats : 1);
 }
 
@@ -104,18 +111,31 @@ struct ink_stage_groups ink_stages_groups(const struct ink_launch *whole, const 
     return groups;
 }
 
-void ink_stages_write_call(struct ink_text *text, const struct ink_launch *whole, const struct ink_launch *stage, int instance,
-                           const char *const ids[3])
+int ink_stages_code(const struct ink_launch *whole, int stage)
 {
-    ink_text_add(text, "%s_%d(%s, %s, %s, stage_memory", stage->kernel, instance, ids[0], ids[1], ids[2]);
-    for (int a = 0; a < stage->argument_count; a++) {
-        const struct ink_argument *argument = &stage->arguments[a];
-        if (argument->kind == INK_ARG_INT)
-            ink_text_add(text, ", %d", argument->as.i);
-        else if (argument->kind == INK_ARG_FLOAT)
-            ink_text_add(text, ", %af", (double)argument->as.f);
-        else
-            ink_text_add(text, ", a%d", find(whole, argument));
+    int first = 0;
+    while (first < stage && !ink_launch_shares_code(&whole->stages[first], &whole->stages[stage]))
+        first++;
+    return first;
+}
+
+void ink_stages_write_value(struct ink_text *text, const struct ink_launch *whole, const struct ink_argument *argument)
+{
+    if (argument->kind == INK_ARG_INT)
+        ink_text_add(text, "%d", argument->as.i);
+    else if (argument->kind == INK_ARG_FLOAT)
+        ink_text_add(text, "%af", (double)argument->as.f);
+    else
+        ink_text_add(text, "a%d", find(whole, argument));
+}
+
+void ink_stages_write_call(struct ink_text *text, const struct ink_launch *whole, int stage, int first, const char *const ids[3])
+{
+    const struct ink_launch *launch = &whole->stages[stage];
+    ink_text_add(text, "%s_%d(%s, %s, %s, stage_memory", launch->kernel, first + ink_stages_code(whole, stage), ids[0], ids[1], ids[2]);
+    for (int a = 0; a < launch->argument_count; a++) {
+        ink_text_add(text, ", ");
+        ink_stages_write_value(text, whole, &launch->arguments[a]);
     }
     ink_text_add(text, ");\n");
 }

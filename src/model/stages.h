@@ -28,8 +28,14 @@ struct ink_stage_groups {
 bool ink_stages_many(const struct ink_range *range);
 struct ink_stage_groups ink_stages_groups(const struct ink_launch *whole, const struct ink_range *range);
 
-/* Adds a call of the function of a stage, for the work-item with these ids. */
-void ink_stages_write_call(struct ink_text *text, const struct ink_launch *whole, const struct ink_launch *stage, int instance,
-                           const char *const ids[3]);
+/* The first stage that has the code of this one, which serves both. */
+int ink_stages_code(const struct ink_launch *whole, int stage);
+
+/* The type of an argument of a stage, "int", "float" or "__global void *", and what it is in the kernel of whole, added to text. */
+const char *ink_stages_type(const struct ink_argument *argument);
+void ink_stages_write_value(struct ink_text *text, const struct ink_launch *whole, const struct ink_argument *argument);
+
+/* Adds a call of the function of a stage, for the work-item with these ids. first: the instance of the first stage. */
+void ink_stages_write_call(struct ink_text *text, const struct ink_launch *whole, int stage, int first, const char *const ids[3]);
 
 #endif

@@ -279,8 +279,10 @@ void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_c
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
     ink_arg_value(list, launch, INK_ARG_READ, turned);
     define_pool(list, launch, call);
-    if (node->pool.height)
+    if (node->pool.height) {
         ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
+        launch->local_floats = whole_bytes(node) / sizeof(float);
+    }
     ink_arg_dx(list, launch, call);
 }
 

@@ -164,6 +164,17 @@ void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum 
     launch->items_per_item = items;
 }
 
+bool ink_launch_shares_code(const struct ink_launch *a, const struct ink_launch *b)
+{
+    if (a->call || b->call || a->stages || b->stages || strcmp(a->source, b->source) != 0 || strcmp(a->kernel, b->kernel) != 0 ||
+        a->define_count != b->define_count)
+        return false;
+    for (int d = 0; d < a->define_count; d++)
+        if (strcmp(a->defines[d].name, b->defines[d].name) != 0 || strcmp(a->defines[d].text, b->defines[d].text) != 0)
+            return false;
+    return !a->generated || !b->generated ? a->generated == b->generated : strcmp(a->generated, b->generated) == 0;
+}
+
 size_t ink_range_groups(const struct ink_range *range, int n)
 {
     size_t items = range->sample_items * (size_t)n + range->fixed_items;

@@ -164,6 +164,9 @@ void ink_range_fixed(struct ink_launch *launch, int dimension, size_t items, siz
 void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum ink_style style, size_t sample_items, size_t fixed_items,
                      size_t items);
 
+/* Whether two launches are served by one copy of their source: the same kernel and the same defines. */
+bool ink_launch_shares_code(const struct ink_launch *a, const struct ink_launch *b);
+
 /* Work-groups of a range in its dimension for n samples, and of a launch in each. */
 size_t ink_range_groups(const struct ink_range *range, int n);
 void ink_launch_groups(const struct ink_launch *launch, int n, size_t groups[3]);

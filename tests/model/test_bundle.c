@@ -189,6 +189,7 @@ static const char *const models[] = {
     "dilation=2\nglobal_average_pool\ndropout 0.3\ndense 3\n",
     "input 12x12x4\na: conv 16 3x3 stride=2 pad=same\nan: batch_norm\nb: conv 16 1x1 stride=2 from=input\nbatch_norm\nadd with=an relu\nconv 16 3x3 "
     "pad=same\nbatch_norm relu\nmax_pool 2x2\ndense 3\n",
+    "input 12x12x4\nconv 5 3x3\nconv 8 2x2 stride=2 relu\nmax_pool 2x2\ndense 3\n",
 };
 
 static const struct ink_train_options trainings[] = {
@@ -259,6 +260,6 @@ int main(void)
     tcase_add_test(tcase, some_launches_stay_by_themselves);
     tcase_add_test(tcase, bundle_of_too_many_values_is_divided);
     tcase_add_test(tcase, bundle_has_the_work_of_its_stages);
-    tcase_add_loop_test(tcase, training_gives_the_same_bits, 0, 6);
+    tcase_add_loop_test(tcase, training_gives_the_same_bits, 0, 8);
     return run_case(suite, tcase);
 }
