@@ -609,6 +609,8 @@ struct ink_launch_info {
     double bytes;               /* of every tensor it reads or writes, once; twice where it reads and writes one */
     size_t groups;              /* work-groups */
     bool constant;              /* reads nothing but weights: inference runs it when they change, not in every step */
+    char (*stages)[80];         /* [stage_count]: labels of those that it does, where several were made one; else NULL. The profile's */
+    size_t stage_count;
 };
 
 struct ink_profile_options {

@@ -86,18 +86,18 @@ static void write_instance(struct ink_text *text, const struct ink_launch *launc
 }
 
 /* The copies of stages, as functions, and the kernel that calls them; the instance of that. What a stage of a chain writes the next one
- * reads, so none of their pointers is restrict. */
+ * reads, so none of their pointers is restrict; those of a bundle are as arguments of its kernel: Oclgrind does not know what compilers
+ * make of such pointers of functions. */
 static int write_stages(struct ink_text *text, const struct ink_launch *whole, int first)
 {
     int own = first + whole->stage_count;
     ink_text_add(text, "#undef STAGE\n#define STAGE 1\n#define STAGE_FLOATS %zu\n#define get_global_id(d) id##d\n"
-                       "#define STAGE_ARGUMENTS(...) (int id0, int id1, int id2, __local float *stage_memory, __VA_ARGS__)\n", whole->local_floats);
-    if (!whole->side_by_side)
-        ink_text_add(text, "#define in_t __global const float *\n#define out_t __global float *\n");
+                       "#define STAGE_ARGUMENTS(...) (int id0, int id1, int id2, __local float *stage_memory, __VA_ARGS__)\n"
+                       "#define restrict\n#define in_t __global const float *\n#define out_t __global float *\n", whole->local_floats);
     for (int s = 0; s < whole->stage_count; s++)
         if (ink_stages_code(whole, s) == s)
             write_instance(text, &whole->stages[s], first + s);
-    ink_text_add(text, "#undef in_t\n#undef out_t\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE_FLOATS\n#undef STAGE\n#define STAGE 0\n");
+    ink_text_add(text, "#undef in_t\n#undef out_t\n#undef restrict\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE_FLOATS\n#undef STAGE\n#define STAGE 0\n");
     if (whole->side_by_side)
         ink_bundle_write(text, whole, first, own);
     else

@@ -34,7 +34,8 @@
 struct schedule {
     const struct ink_launches *list;
     bool *depends;             /* [launch][an earlier one]: it has to wait for that */
-    bool *small, *needed;      /* [launch]: may be bundled; has to be done before the next large one */
+    bool *small, *at_once;     /* [launch]: may be bundled; does not wait */
+    bool *needed;              /* [launch]: has to be done before the next large one */
     int *waits;                /* [launch]: for so many that are not done */
     int *turn;                 /* [launch], from 1 on; 0: none yet. Small launches of one turn become one */
     int turns;
@@ -73,12 +74,23 @@ static bool writes_gradients(const struct ink_launches *list, const struct ink_l
     return false;
 }
 
-/* Marks what has to be done before the large launch: what it waits for, however indirectly. Behind the last one, all that is left. */
-static void mark_needed(struct schedule *s, int large, bool gradients_at_once)
+/* Bytes of the arena that stay in use while a launch waits: what it reads. */
+static size_t kept_bytes(const struct ink_launches *list, const struct ink_launch *launch, int batch)
+{
+    size_t bytes = 0;
+    for (int a = 0; a < launch->argument_count; a++)
+        if (is_value(&launch->arguments[a]) && launch->arguments[a].kind != INK_ARG_WRITE && list->values[launch->arguments[a].value].storage == INK_ARENA)
+            bytes += ink_value_bytes(list, launch->arguments[a].value, batch);
+    return bytes;
+}
+
+/* Marks what has to be done before the large launch: what it waits for, however indirectly, and of those before it what does not wait.
+ * Behind the last one, all that is left. */
+static void mark_needed(struct schedule *s, int large)
 {
     int count = s->list->count;
     for (int i = 0; i < count; i++)
-        s->needed[i] = large == count || i == large || (gradients_at_once && i < large && writes_gradients(s->list, &s->list->launches[i]));
+        s->needed[i] = large == count || i == large || (s->at_once[i] && i < large);
     for (int i = count - 1; i >= 0; i--)
         for (int j = 0; j < i && s->needed[i] && !s->turn[i]; j++)
             s->needed[j] |= s->depends[i * count + j];
@@ -104,14 +116,14 @@ static bool give_turn_to_small(struct schedule *s)
 }
 
 /* Gives all launches turns: the next large one as soon as nothing that it needs is left; else small ones. */
-static void give_turns(struct schedule *s, bool gradients_at_once)
+static void give_turns(struct schedule *s)
 {
     int large = -1, count = s->list->count;
     for (int left = count; left > 0;) {
         while (large < 0 || (large < count && (s->small[large] || s->turn[large]))) {
             large++;
             if (large == count || !s->small[large])
-                mark_needed(s, large, gradients_at_once);
+                mark_needed(s, large);
         }
         s->turns++;
         if (!give_turn_to_small(s))
@@ -125,19 +137,14 @@ static void give_turns(struct schedule *s, bool gradients_at_once)
     }
 }
 
-/* Labels of the stages in the order of the list, the first alone where they are too long together; and their algorithm, if it is the same. */
+/* After the first of the list; its algorithm is that of all, if it is the same. */
 static void name(struct ink_launch *bundle)
 {
-    size_t length = 0, room = sizeof bundle->label;
+    snprintf(bundle->label, sizeof bundle->label, "%.48s and %d more", bundle->stages[0].label, bundle->stage_count - 1);
     bundle->algorithm = bundle->stages[0].algorithm;
-    for (int m = 0; m < bundle->stage_count; m++) {
-        if (length < room)
-            length += (size_t)snprintf(bundle->label + length, room - length, "%s%s", m ? ", " : "", bundle->stages[m].label);
+    for (int m = 1; m < bundle->stage_count; m++)
         if (bundle->stages[m].algorithm != bundle->algorithm)
             bundle->algorithm = NULL;
-    }
-    if (length >= room)
-        snprintf(bundle->label, room, "%.48s and %d more", bundle->stages[0].label, bundle->stage_count - 1);
 }
 
 static double group_work(const struct ink_launches *list, const struct ink_launch *launch, int batch)
@@ -223,19 +230,21 @@ static ink_status apply(const struct schedule *s, struct ink_launches *list, int
 ink_status ink_bundle(struct ink_launches *list, int batch, bool gradients_at_once)
 {
     size_t count = (size_t)list->count;
-    struct schedule s = {.list = list, .depends = calloc(count * count + 1, sizeof(bool)), .small = calloc(2 * count + 1, sizeof(bool)),
+    struct schedule s = {.list = list, .depends = calloc(count * count + 1, sizeof(bool)), .small = calloc(3 * count + 1, sizeof(bool)),
                          .waits = calloc(2 * count + 1, sizeof(int))};
     ink_status status = s.depends && s.small && s.waits ? INK_OK : ink_fail_memory(count * count);
     if (!status) {
-        s.needed = s.small + count;
+        s.at_once = s.small + count;
+        s.needed = s.at_once + count;
         s.turn = s.waits + count;
         for (size_t i = 0; i < count; i++) {
             const struct ink_launch *launch = &list->launches[i];
             s.small[i] = ink_stages_can(launch) && !launch->stages && ink_stages_work(list, launch, batch) <= INK_BUNDLE_WORK;
+            s.at_once[i] = (gradients_at_once && writes_gradients(list, launch)) || kept_bytes(list, launch, batch) > INK_BUNDLE_BYTES;
             for (size_t j = 0; j < i; j++)
                 s.waits[i] += s.depends[i * count + j] = must_wait(list, launch, &list->launches[j]);
         }
-        give_turns(&s, gradients_at_once);
+        give_turns(&s);
         status = apply(&s, list, batch);
     }
     free(s.depends);

@@ -73,6 +73,8 @@ void ink_stages_sum(struct ink_launch *whole)
     }
 }
 
+static bool is_value(const struct ink_argument *argument) { return argument->kind <= INK_ARG_UPDATE; }
+
 /* A uint goes as an int of the same bits. */
 static bool is_float(enum ink_scalar scalar)
 {
@@ -94,7 +96,8 @@ void ink_stages_write_head(struct ink_text *text, const struct ink_launch *whole
 {
     ink_text_add(text, "#undef INSTANCE\n#define INSTANCE %d\nSOLO_KERNEL(%s)(", instance, whole->kernel);
     for (int a = 0; a < whole->argument_count; a++)
-        ink_text_add(text, "%s%s a%d", a ? ", " : "", ink_stages_type(&whole->arguments[a]), a);
+        ink_text_add(text, "%s%s%s a%d", a ? ", " : "", ink_stages_type(&whole->arguments[a]),
+                     whole->side_by_side && is_value(&whole->arguments[a]) ? "restrict" : "", a);
     ink_text_add(text, ")\n{\n    __local float stage_memory[%zu] __attribute__((aligned(64)));\n", whole->local_floats ? whole->local_floats : 1);
 }
 

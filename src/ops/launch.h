@@ -81,8 +81,9 @@ enum { INK_MAX_ARGUMENTS = 48, INK_MAX_DEFINES = 48, INK_DEFINE_BYTES = 40 };
  * operations of the direct algorithm. A core does some tens of them in a nanosecond; to wake the cores takes tens of microseconds. */
 enum { INK_CHAIN_SAMPLES = 4, INK_CHAIN_WORK = 3000000 };
 
-/* What is bundled (model/bundle.h): launches of at most so many operations. */
-enum { INK_BUNDLE_WORK = 15000000 };
+/* What is bundled (model/bundle.h): launches of at most so many operations. Those that read more of the arena than so many bytes do not
+ * wait for others: what they read would leave the caches, or take the place of something else there. */
+enum { INK_BUNDLE_WORK = 15000000, INK_BUNDLE_BYTES = 512 << 10 };
 
 /* Work-groups in one dimension: ceil((sample_items * n + fixed_items) / items_per_group), n the samples of the step. */
 struct ink_range {

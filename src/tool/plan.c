@@ -57,6 +57,8 @@ void plan_print(const struct ink_profile *profile, double peak)
         printf("%3zu  %-*s  %-*s", i + 1, width, launch->label, algorithms, launch->algorithm);
         print_figures(launch->seconds, launch->flops, launch->bytes, peak);
         printf("  %7zu%s\n", launch->groups, launch->constant ? "  *" : "");
+        for (size_t s = 0; s < launch->stage_count; s++)
+            printf("       %s\n", launch->stages[s]);
         constants |= launch->constant;
     }
     struct plan_totals totals = plan_sum(profile);
@@ -103,6 +105,10 @@ struct json_object *plan_json(const struct ink_profile *profile, double peak)
             json_object_object_add(item, "share_of_peak", json_real(per_second(launch->flops, launch->seconds.median) / peak));
         json_object_object_add(item, "groups", json_count(launch->groups));
         json_object_object_add(item, "constant", json_object_new_boolean(launch->constant));
+        struct json_object *stages = json_object_new_array();
+        for (size_t s = 0; s < launch->stage_count; s++)
+            json_object_array_add(stages, json_object_new_string(launch->stages[s]));
+        json_object_object_add(item, "stages", stages);
         json_object_array_add(list, item);
     }
     struct plan_totals totals = plan_sum(profile);

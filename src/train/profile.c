@@ -144,26 +144,46 @@ static double launch_bytes(const struct session *s, const struct ink_launches *l
     return bytes;
 }
 
-static void describe(const struct session *s, const ink_model *model, const struct ink_launches *list, int i, struct ink_launch_info *info)
+/* The node that a launch is for, or all of its stages; -1: none. */
+static int find_node(const ink_model *model, const struct ink_launch *launch)
 {
-    const struct ink_launch *launch = &list->launches[i];
     size_t longest = 0;
-    snprintf(info->label, sizeof info->label, "%s", launch->label);
-    snprintf(info->algorithm, sizeof info->algorithm, "%s", launch->algorithm ? launch->algorithm : "");
-    for (int node = 0; node < model->count; node++) {
+    int found = launch->stage_count ? find_node(model, &launch->stages[0]) : -1;
+    for (int s = 1; s < launch->stage_count; s++)
+        if (find_node(model, &launch->stages[s]) != found)
+            return -1;
+    for (int node = 0; node < model->count && launch->algorithm && !launch->stage_count; node++) {
         const char *name = model->nodes[node].layer.name;
         size_t length = strlen(name);
-        if (launch->algorithm && length > longest && strncmp(launch->label, name, length) == 0 && launch->label[length] == ' ') {
+        if (length > longest && strncmp(launch->label, name, length) == 0 && launch->label[length] == ' ') {
             longest = length;
-            snprintf(info->layer, sizeof info->layer, "%s", name);
+            found = node;
         }
     }
+    return found;
+}
+
+static ink_status describe(const struct session *s, const ink_model *model, const struct ink_launches *list, int i, struct ink_launch_info *info)
+{
+    const struct ink_launch *launch = &list->launches[i];
+    int node = find_node(model, launch);
+    snprintf(info->label, sizeof info->label, "%s", launch->label);
+    snprintf(info->algorithm, sizeof info->algorithm, "%s", launch->algorithm ? launch->algorithm : "");
+    snprintf(info->layer, sizeof info->layer, "%s", node >= 0 ? model->nodes[node].layer.name : "");
     info->flops = launch->sample_flops * s->batch + launch->fixed_flops;
     info->bytes = launch_bytes(s, list, launch);
     size_t groups[3];
     ink_launch_groups(launch, s->batch, groups);
     info->groups = groups[0] * groups[1] * groups[2];
     info->constant = launch->constant;
+    if (!launch->stages)
+        return INK_OK;
+    info->stages = malloc((size_t)launch->stage_count * sizeof *info->stages);
+    if (!info->stages)
+        return ink_fail_memory((size_t)launch->stage_count * sizeof *info->stages);
+    for (; info->stage_count < (size_t)launch->stage_count; info->stage_count++)
+        snprintf(info->stages[info->stage_count], sizeof *info->stages, "%s", launch->stages[info->stage_count].label);
+    return INK_OK;
 }
 
 static ink_status tell(const struct session *s, const ink_model *model, double *rows, struct ink_profile *profile)
@@ -178,7 +198,7 @@ static ink_status tell(const struct session *s, const ink_model *model, double *
     INK_TRY(ink_rows_spread(rows, kept, columns, 0, &profile->step));
     for (size_t i = 0; i < s->launches; i++) {
         INK_TRY(ink_rows_spread(rows, kept, columns, i + 1, &profile->launches[i].seconds));
-        describe(s, model, list, (int)i, &profile->launches[i]);
+        INK_TRY(describe(s, model, list, (int)i, &profile->launches[i]));
     }
     /* column 0 has served: it becomes the sum of a row's launches */
     for (size_t r = 0; r < kept; r++) {
@@ -212,6 +232,8 @@ ink_status ink_model_profile(ink_model *model, ink_device *device, const struct 
 
 void ink_profile_free(struct ink_profile *profile)
 {
+    for (size_t i = 0; profile->launches && i < profile->count; i++)
+        free(profile->launches[i].stages);
     free(profile->launches);
     *profile = (struct ink_profile){0};
 }

@@ -23,9 +23,14 @@ static void open_both(ink_model **model, ink_device **device)
 
 static const struct ink_launch_info *find(const struct ink_profile *profile, const char *name)
 {
-    for (size_t i = 0; i < profile->count; i++)
-        if (strstr(profile->launches[i].label, name))
-            return &profile->launches[i];
+    for (size_t i = 0; i < profile->count; i++) {
+        const struct ink_launch_info *launch = &profile->launches[i];
+        bool found = strncmp(launch->label, name, strlen(name)) == 0;
+        for (size_t s = 0; s < launch->stage_count; s++)
+            found |= strncmp(launch->stages[s], name, strlen(name)) == 0;
+        if (found)
+            return launch;
+    }
     ck_abort_msg("no launch is or has \"%s\"", name);
     return NULL;
 }
@@ -86,7 +91,15 @@ START_TEST(test_training)
     ck_ok(ink_model_profile(model, device, &(struct ink_profile_options){.batch = BATCH, .seconds = short_time}, &profile));
     ck_assert(weights.data[0] == before); /* NOLINT: the same bits */
     find(&profile, "conv1 backward_weights");
-    find(&profile, "dense1 backward_data");
+    const struct ink_launch_info *dense = find(&profile, "dense1 backward_data");
+    ck_assert_uint_eq(dense->stage_count, 2);
+    for (int i = 0; i < 2; i++) /* either order */
+        ck_assert(strcmp(dense->stages[i], "dense1 backward_weights direct") == 0 || strcmp(dense->stages[i], "dense1 backward_data direct") == 0);
+    ck_assert_str_ne(dense->stages[0], dense->stages[1]);
+    ck_assert_str_eq(dense->layer, "dense1");
+    ck_assert_uint_ge(dense->groups, 2);
+    ck_assert_uint_eq(find(&profile, "Adam")->stage_count, 0);
+    ck_assert_ptr_null(find(&profile, "Adam")->stages);
     for (size_t l = 0; l < profile.count; l++)
         ck_assert(!profile.launches[l].constant);
     /* Adam reads the gradients, and reads and writes parameters and two moments, at least all parameters of the model */
