@@ -25,7 +25,7 @@
  *
  * KEEP: forward stores places.
  *
- * backward_weights sums x * dy over pixels; its tile is T weights (taps x channels) by Q vectors of filters. See there.
+ * backward_weights sums x * dy over pixels; its tile is weights (taps x channels) by Q vectors of filters. See there.
  */
 #define INSIDE(number, d, size) ((number) >= 0 && (number) % (d) == 0 && (number) / (d) < (size))
 #define POOLED (POOL_H * POOL_W > 1)
@@ -295,17 +295,34 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
 
 #ifdef KERNEL_backward_weights
 /* partial[chunk][w][filter] = sum over the chunk's samples and pixels of x * dy, and behind the weights the sums of dy
- * for the bias. w counts (kh, kw, channel of the group). A work-item (filter block of a group, run, chunk of SAMPLES
- * samples) does a run of weights that are neighbours in x too, in tiles of T:
+ * for the bias. w counts (kh, kw, channel of the group). A work-item (BLOCKS_EACH blocks of a group's filters,
+ * RUNS_EACH runs, chunk of SAMPLES samples) does runs of ROWS x TAPS taps of all channels, in tiles of CHANNELS. A tile takes N
+ * columns of dy at a time, so that a value of x that is broadcast serves every tap through which one of them sees it:
  *
- *              Q * VW filters              RUN   weights of a run: ALL filter rows (few channels), a filter row
- *           +---------------+                    (MERGE: no edges, no dilation, one group), or a tap's channels
- *      T    | acc[T][Q]     | += x[t]      BLOCK samples that all tiles of a run take before the next, so that they stay in
- *  weights  |               |    * dy[.]         cache
- *           +---------------+              T * Q + Q + 1 registers (ALL: 2 Q + 1, for the bias)
+ *   ROWS * TAPS     Q * VW filters              dy  |  0 |  1 |  2 |  3 |       N = 4 columns
+ *   * CHANNELS    +----------------+                  |\   |\   |\   |\         TAPS = 3: the value in the middle of x is
+ *     weights     | acc[T][Q]      | += x * dy   x  | . | . | o | . | . | . |    multiplied by the columns 0, 1 and 2
+ *                 +----------------+
+ *
+ * in T * Q + N * Q + 1 registers, Q more where the bias is summed up at the same time (BIAS_INSIDE). The sums of a tile take in
+ * BAND rows of dy before the next tile takes in the same, so that those stay in the first-level cache for all tiles.
  */
 #define TAIL (DST_G % VW)
 #define BLOCKS ((DST_G + Q * VW - 1) / (Q * VW))
+#define T (ROWS * TAPS * CHANNELS)
+#define SPLITS ((BLOCKS + BLOCKS_EACH - 1) / BLOCKS_EACH)
+#define RUNS_W ((KW + TAPS - 1) / TAPS)
+#define RUNS ((KH + ROWS - 1) / ROWS * RUNS_W)
+#define TILES ((SRC_G + CHANNELS - 1) / CHANNELS) /* of a run */
+#define LAST ((OW - 1) / N * N) /* where the last columns begin */
+/* Columns between the first N and the last can touch an edge, or where the edges are is not known to the compiler. */
+#define MIDDLE_CHECK (TAPS < KW || N * STRIDE_W < PAD_W || (LAST - 1) * STRIDE_W - PAD_W + (KW - 1) * DILATION_W >= IW)
+/* The place of weight t of a tile among all, and whether no tile before has it. */
+#define WEIGHT(t) (((kh + (t) / (TAPS * CHANNELS)) * KW + kw + (t) / CHANNELS % TAPS) * SRC_G + k + (t) % CHANNELS)
+#define OWN(t)                                                                                                                  \
+    ((KH % ROWS == 0 || kh + (t) / (TAPS * CHANNELS) >= own_kh) && (KW % TAPS == 0 || kw + (t) / CHANNELS % TAPS >= own_kw) && \
+     (SRC_G % CHANNELS == 0 || k + (t) % CHANNELS >= own_k))
+#define GO_ON (BAND < SAMPLES * OH) /* a tile's sums are taken up again */
 #define SAVE(v, w, q)                                                   \
     {                                                                   \
         __global float *to_ = out + (w)*DST_C + (q)*VW;                 \
@@ -314,153 +331,179 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
         else                                                            \
             STORE(v, to_);                                              \
     }
-/* The pixel of tap t (of ALL's run) relative to the first tap's, in floats of x. */
-#define TAP(t) (((t) / (KW * SRC_G) * DILATION_H * IW + (t) / SRC_G % KW * DILATION_W) * SRC_C + (t) % SRC_G)
 
-/* The gradients of POOL_W columns from ow on, Q vectors each: FIND_D finds those of d_row, and TAKE_D takes that of
- * column ow + i. With pooling d_row and place_row are the windows' and pool_row is the row's place in them. */
+/* Fetches what the next row needs into the cache, where few tiles take it from there again: memory is the bound then. */
+#if RUNS * TILES <= 4
+#define AHEAD(p) PREFETCH(p, 0)
+#else
+#define AHEAD(p)
+#endif
+/* d_row: the row of dy. With pooling it and place_row are the windows', and pool_row is the row's place in them. */
 #if POOLED
-#define FIND_D(ow)                                                           \
-    floatv all_d[Q];                                                         \
-    intv where_d[Q];                                                         \
-    UNROLL for (int q = 0; q < Q; q++) {                                     \
-        int at_ = (ow) / POOL_W * DST_C + q * VW;                            \
-        all_d[q] = LOAD(d_row + at_);                                        \
-        where_d[q] = WIDE(CAT(vload, VW)(0, place_row + at_)) - pool_row;    \
-    }
-#define TAKE_D(d, ow, i)                                                     \
-    UNROLL for (int q = 0; q < Q; q++)                                       \
-        d[q] = select(SPLAT(0.0f), all_d[q], where_d[q] == (i));
-#define FIND_ROW(s, oh)                                                                                 \
-    long row_at = ((long)(s) * (OH / POOL_H) + (oh) / POOL_H) * (OW / POOL_W * DST_C);                  \
+#define ROW_ARGUMENTS __global const float *d_row, __global const uchar *place_row, int pool_row
+#define ROW_OF_D d_row, place_row, pool_row
+#define FIND_ROW(row, oh, filter)                                                                       \
+    long row_at = (long)((row) / POOL_H) * (OW / POOL_W * DST_C) + (filter);                            \
     __global const float *d_row = dy + row_at;                                                          \
     __global const uchar *place_row = place + row_at;                                                   \
     int pool_row = (oh) % POOL_H * POOL_W;
 #else
-#define FIND_D(ow)
-#define TAKE_D(d, ow, i)               \
-    UNROLL for (int q = 0; q < Q; q++) \
-        d[q] = LOAD(d_row + ((ow) + (i)) * DST_C + q * VW);
-#define FIND_ROW(s, oh) __global const float *d_row = dy + ((long)(s) * OH + (oh)) * (OW * DST_C);
+#define ROW_ARGUMENTS __global const float *d_row
+#define ROW_OF_D d_row
+#define FIND_ROW(row, oh, filter) __global const float *d_row = dy + (long)(row) * (OW * DST_C) + (filter);
+#endif
+
+/* Takes in count columns of a row of dy from ow0 on: src points at what column 0 sees through the first tap, which is column
+ * shift of row ih of x. check, check_rows 0: no edge is near. none is 0, which the compiler does not know. */
+static __attribute__((always_inline)) void NAME(columns)(floatv (*acc)[Q], floatv *bias, __global const float *src, int none, ROW_ARGUMENTS, int ih,
+                                                         int shift, const int check_rows, const int ow0, const int count, const int check)
+{
+    /* with a part that is not known, lest compilers keep values that the next columns see too in registers, of which there are too few */
+    __global const float *here = src + (ow0 * (STRIDE_W * SRC_C) ^ none);
+    floatv d[N][Q];
+    UNROLL for (int n = 0; n < N; n++) {
+        UNROLL for (int q = 0; q < Q; q++) {
+            if (n >= count)
+                continue;
+#if POOLED
+            /* whole windows at a time where N allows: loaded once */
+            int window = N % POOL_W == 0 ? ow0 / POOL_W + n / POOL_W : (ow0 + n) / POOL_W, at = window * DST_C + q * VW;
+            intv wins = WIDE(CAT(vload, VW)(0, place_row + at)) - pool_row == (N % POOL_W == 0 ? n % POOL_W : (ow0 + n) % POOL_W);
+            d[n][q] = select(SPLAT(0.0f), LOAD(d_row + at), wins);
+            if (n % POOL_W == 0) {
+                AHEAD(d_row + at + OW / POOL_W * DST_C);
+            }
+#else
+            d[n][q] = LOAD(d_row + (ow0 + n) * DST_C + q * VW);
+            AHEAD(d_row + (ow0 + n + OW) * DST_C + q * VW);
+#endif
+        }
+    }
+#if BIAS_INSIDE
+    UNROLL for (int q = 0; q < Q; q++) {
+#if REPRODUCIBLE
+        UNROLL for (int n = 0; n < N; n++) {
+            if (n < count)
+                bias[q] += d[n][q];
+        }
+#else /* a shorter chain of sums, each of which waits for the one before, than those of the weights */
+        floatv sum = d[0][q];
+        UNROLL for (int n = 1; n < N; n++) {
+            if (n < count)
+                sum += d[n][q];
+        }
+        bias[q] += sum;
+#endif
+    }
+#endif
+    UNROLL for (int j = 0; j <= (N - 1) * STRIDE_W + (TAPS - 1) * DILATION_W; j++) {
+        int column = ow0 * STRIDE_W + j;
+        if (check && (column + shift < 0 || column + shift >= IW))
+            continue;
+        AHEAD(here + ((ROWS - 1) * DILATION_H + STRIDE_H * IW + j) * SRC_C);
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            if (check_rows && (ih + r * DILATION_H < 0 || ih + r * DILATION_H >= IH))
+                continue;
+            UNROLL for (int c = 0; c < CHANNELS; c++) {
+                floatv v = SPLAT(here[(r * DILATION_H * IW + j) * SRC_C + c]);
+                UNROLL for (int u = 0; u < TAPS; u++) {
+                    int n = (j - u * DILATION_W) / STRIDE_W;
+                    if (j >= u * DILATION_W && (j - u * DILATION_W) % STRIDE_W == 0 && n < count) {
+                        UNROLL for (int q = 0; q < Q; q++)
+                            acc[(r * TAPS + u) * CHANNELS + c][q] = fma(v, d[n][q], acc[(r * TAPS + u) * CHANNELS + c][q]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#define COLUMNS(ow, count, check_rows, check) NAME(columns)(acc, bias, src, none, ROW_OF_D, ih, shift, check_rows, ow, count, check)
+#if CLIP
+#define ALL_COLUMNS(check_rows)                                  \
+    {                                                            \
+        COLUMNS(0, min(N, OW), check_rows, 1);                   \
+        NO_UNROLL for (int ow = N; ow < LAST; ow += N)           \
+            COLUMNS(ow, N, check_rows, MIDDLE_CHECK);            \
+        if (LAST > 0)                                            \
+            COLUMNS(LAST, OW - LAST, check_rows, 1);             \
+    }
+#else
+#define ALL_COLUMNS(check_rows)                                  \
+    {                                                            \
+        NO_UNROLL for (int ow = 0; ow + N <= OW; ow += N)        \
+            COLUMNS(ow, N, check_rows, 0);                       \
+        if (OW % N != 0)                                         \
+            COLUMNS(LAST, OW - LAST, check_rows, 0);             \
+    }
 #endif
 
 SOLO_KERNEL(backward_weights)(in_t x, in_t dy, PLACE_ARGUMENT out_t partial, int n)
 {
-    int group = get_global_id(0) / BLOCKS, c0 = get_global_id(0) % BLOCKS * (Q * VW), run = get_global_id(1), chunk = get_global_id(2);
-    int first = chunk * SAMPLES, last = min(first + SAMPLES, n);
-    __global float *out = partial + (long)chunk * ((KH * KW * SRC_G + BIAS) * DST_C) + group * DST_G + c0;
-    x += group * SRC_G;
-    dy += group * DST_G + c0;
-#if POOLED
-    place += group * DST_G + c0;
-#endif
-#if ALL
-    int kh = min(run * ALL, KH - ALL);
-    floatv acc[T][Q], bias[Q];
-    UNROLL for (int q = 0; q < Q; q++) {
-        bias[q] = SPLAT(0.0f);
-        UNROLL for (int t = 0; t < T; t++)
-            acc[t][q] = SPLAT(0.0f);
-    }
-    NO_UNROLL for (int s = first; s < last; s++) {
-        NO_UNROLL for (int oh = 0; oh < OH; oh++) {
-            int ih = oh * STRIDE_H - PAD_H + kh * DILATION_H;
-            __global const float *row = x + (long)s * (IH * IW * SRC_C) + ih * (IW * SRC_C);
-            FIND_ROW(s, oh)
-            NO_UNROLL for (int ow0 = 0; ow0 < OW; ow0 += POOL_W) {
-                FIND_D(ow0)
-                UNROLL for (int i = 0; i < POOL_W; i++) {
-                    int iw = (ow0 + i) * STRIDE_W - PAD_W;
-                    floatv d[Q];
-                    TAKE_D(d, ow0, i)
-                    UNROLL for (int q = 0; q < Q; q++)
-                        bias[q] += d[q];
-                    if (!CLIP || (ih >= 0 && ih + (ALL - 1) * DILATION_H < IH && iw >= 0 && iw + (KW - 1) * DILATION_W < IW)) {
-                        UNROLL for (int t = 0; t < T; t++) {
-                            floatv v = SPLAT(row[iw * SRC_C + TAP(t)]);
-                            UNROLL for (int q = 0; q < Q; q++)
-                                acc[t][q] = fma(v, d[q], acc[t][q]);
-                        }
-                    } else {
-                        UNROLL for (int t = 0; t < T; t++) {
-                            int h = ih + t / (KW * SRC_G) * DILATION_H, w = iw + t / SRC_G % KW * DILATION_W;
-                            if (h >= 0 && h < IH && w >= 0 && w < IW) {
-                                floatv v = SPLAT(row[iw * SRC_C + TAP(t)]);
-                                UNROLL for (int q = 0; q < Q; q++)
-                                    acc[t][q] = fma(v, d[q], acc[t][q]);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-    UNROLL for (int t = 0; t < T; t++) {
-        if (KH % ALL != 0 && kh + t / (KW * SRC_G) < run * ALL)
-            continue; /* the run before has it */
-        UNROLL for (int q = 0; q < Q; q++)
-            SAVE(acc[t][q], kh * (KW * SRC_G) + t, q)
-    }
-    if (BIAS && run == 0) {
-        UNROLL for (int q = 0; q < Q; q++)
-            SAVE(bias[q], KH * KW * SRC_G, q)
-    }
-#else
-    int kh = MERGE ? run : run / KW, kw = MERGE ? 0 : run % KW;
-    /* columns of dy whose source column ow * stride + shift lies inside */
-    int shift = kw * DILATION_W - PAD_W, low = 0, high = OW;
-    if (CLIP) {
-        low = shift < 0 ? (-shift + STRIDE_W - 1) / STRIDE_W : 0;
-        high = IW - 1 - shift < 0 ? 0 : min(OW, (IW - 1 - shift) / STRIDE_W + 1);
-    }
-    NO_UNROLL for (int block = first; block < last; block += BLOCK) {
-        NO_UNROLL for (int tile = 0; tile < RUN; tile += T) {
-            int t0 = min(tile, RUN - T);
-            floatv acc[T][Q];
-            UNROLL for (int q = 0; q < Q; q++) {
-                UNROLL for (int t = 0; t < T; t++)
-                    acc[t][q] = SPLAT(0.0f);
-            }
-            NO_UNROLL for (int s = block; s < min(block + BLOCK, last); s++) {
-                NO_UNROLL for (int oh = 0; oh < OH; oh++) {
-                    int ih = oh * STRIDE_H - PAD_H + kh * DILATION_H;
-                    if (CLIP && (ih < 0 || ih >= IH))
-                        continue;
-                    __global const float *row = x + (long)s * (IH * IW * SRC_C) + (ih * IW + shift) * SRC_C + t0;
-                    FIND_ROW(s, oh)
-                    NO_UNROLL for (int ow = low; ow < high; ow++) {
-                        floatv d[Q];
-                        FIND_D(ow)
-                        TAKE_D(d, ow, POOLED ? ow % POOL_W : 0)
-                        UNROLL for (int t = 0; t < T; t++) {
-                            floatv v = SPLAT(row[ow * (STRIDE_W * SRC_C) + t]);
-                            UNROLL for (int q = 0; q < Q; q++)
-                                acc[t][q] = fma(v, d[q], acc[t][q]);
-                        }
-                    }
-                }
-            }
-            UNROLL for (int t = 0; t < T; t++) {
-                if (RUN % T != 0 && t0 + t < tile)
-                    continue; /* the tile before has stored it */
+    int group = get_global_id(0) / SPLITS, first_block = get_global_id(0) % SPLITS * BLOCKS_EACH, last_block = min(first_block + BLOCKS_EACH, BLOCKS);
+    int first_run = get_global_id(1) * RUNS_EACH, last_run = min(first_run + RUNS_EACH, RUNS), chunk = get_global_id(2);
+    int first = chunk * SAMPLES * OH, last = min(first + SAMPLES * OH, n * OH); /* rows of dy */
+    int none = n >> 31;
+    NO_UNROLL for (int band = first; band < last; band += BAND) {
+        int end = min(band + BAND, last);
+        NO_UNROLL for (int block = first_block; block < last_block; block++) {
+            int c0 = block * (Q * VW), filter = group * DST_G + c0;
+            __global float *out = partial + (long)chunk * ((KH * KW * SRC_G + BIAS) * DST_C) + filter;
+            NO_UNROLL for (int i = first_run * TILES; i < last_run * TILES; i++) {
+                /* the last tile of a dimension begins earlier where it would not be full; what it shares with the one before is that one's */
+                int run = i / TILES, own_kh = run / RUNS_W * ROWS, own_kw = run % RUNS_W * TAPS, own_k = i % TILES * CHANNELS;
+                int kh = min(own_kh, KH - ROWS), kw = min(own_kw, KW - TAPS), k = min(own_k, SRC_G - CHANNELS);
+                int shift = (TAPS < KW ? kw * DILATION_W : 0) - PAD_W;
+                floatv acc[T][Q], bias[Q];
                 UNROLL for (int q = 0; q < Q; q++) {
-#if BLOCK < SAMPLES
-                    if (block > first)
-                        acc[t][q] += LOAD(out + (run * RUN + t0 + t) * DST_C + q * VW);
+                    UNROLL for (int t = 0; t < T; t++)
+                        acc[t][q] = GO_ON && band > first && OWN(t) ? LOAD(out + WEIGHT(t) * DST_C + q * VW) : SPLAT(0.0f);
+                    bias[q] = GO_ON && band > first && BIAS_INSIDE && i == 0 ? LOAD(out + KH * KW * SRC_G * DST_C + q * VW) : SPLAT(0.0f);
+                }
+                int oh = band % OH, ih = oh * STRIDE_H - PAD_H + kh * DILATION_H;
+                __global const float *src = x + (long)(band / OH) * (IH * IW * SRC_C) + (ih * IW + shift) * SRC_C + group * SRC_G + k;
+                NO_UNROLL for (int row = band; row < end; row++) {
+                    FIND_ROW(row, oh, filter)
+#if CLIP && ROWS == 1 && !BIAS_INSIDE
+                    if (ih >= 0 && ih < IH)
+#elif CLIP
+                    if (ih < 0 || ih + (ROWS - 1) * DILATION_H >= IH)
+                        ALL_COLUMNS(1)
+                    else
 #endif
-                    SAVE(acc[t][q], run * RUN + t0 + t, q)
+                        ALL_COLUMNS(0)
+                    ih += STRIDE_H;
+                    src += STRIDE_H * IW * SRC_C;
+                    if (++oh == OH) {
+                        oh = 0;
+                        ih -= OH * STRIDE_H;
+                        src += (IH - OH * STRIDE_H) * (IW * SRC_C);
+                    }
+                }
+                UNROLL for (int t = 0; t < T; t++) {
+                    if (OWN(t)) {
+                        UNROLL for (int q = 0; q < Q; q++)
+                            SAVE(acc[t][q], WEIGHT(t), q)
+                    }
+                }
+                if (BIAS_INSIDE && i == 0) {
+                    UNROLL for (int q = 0; q < Q; q++)
+                        SAVE(bias[q], KH * KW * SRC_G, q)
                 }
             }
         }
     }
-    if (BIAS && run == 0) {
+#if BIAS && !BIAS_INSIDE
+    NO_UNROLL for (int block = first_run == 0 ? first_block : last_block; block < last_block; block++) {
+        int c0 = block * (Q * VW), filter = group * DST_G + c0;
+        __global float *out = partial + (long)chunk * ((KH * KW * SRC_G + BIAS) * DST_C) + filter;
         floatv bias[Q];
         UNROLL for (int q = 0; q < Q; q++)
             bias[q] = SPLAT(0.0f);
         /* each pooled value has one winner, so their sum is the same without places */
-        NO_UNROLL for (long i = (long)first * (OH / POOL_H * (OW / POOL_W)); i < (long)last * (OH / POOL_H * (OW / POOL_W)); i++) {
+        NO_UNROLL for (long at = (long)first / POOL_H * (OW / POOL_W); at < (long)last / POOL_H * (OW / POOL_W); at++) {
             UNROLL for (int q = 0; q < Q; q++)
-                bias[q] += LOAD(dy + i * DST_C + q * VW);
+                bias[q] += LOAD(dy + at * DST_C + filter + q * VW);
         }
         UNROLL for (int q = 0; q < Q; q++)
             SAVE(bias[q], KH * KW * SRC_G, q)
@@ -469,11 +512,23 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, PLACE_ARGUMENT out_t partial, int
 }
 #undef TAIL
 #undef BLOCKS
+#undef T
+#undef SPLITS
+#undef RUNS_W
+#undef GO_ON
+#undef RUNS
+#undef TILES
+#undef LAST
+#undef MIDDLE_CHECK
 #undef SAVE
-#undef FIND_D
-#undef TAKE_D
+#undef ROW_ARGUMENTS
+#undef ROW_OF_D
 #undef FIND_ROW
-#undef TAP
+#undef AHEAD
+#undef WEIGHT
+#undef OWN
+#undef COLUMNS
+#undef ALL_COLUMNS
 #endif
 #undef INSIDE
 #undef POOLED

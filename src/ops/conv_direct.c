@@ -107,18 +107,17 @@ static bool middle_clips(const struct dimension *d, int size)
 }
 
 /* Puts a tile among the best so far, cheapest first; those of equal cost stay in the order in which they came. */
-static void keep_best(struct image_tile best[MOST_VARIANTS], int *count, struct image_tile tile)
-{
-    int at = *count;
-    while (at > 0 && tile.cost < best[at - 1].cost)
-        at--;
-    if (at == MOST_VARIANTS)
-        return;
-    if (*count < MOST_VARIANTS)
-        ++*count;
-    memmove(best + at + 1, best + at, (size_t)(*count - 1 - at) * sizeof *best);
-    best[at] = tile;
-}
+#define KEEP_BEST(best, count, tile)                                                       \
+    {                                                                                      \
+        int at_ = (count);                                                                 \
+        while (at_ > 0 && (tile).cost < (best)[at_ - 1].cost)                              \
+            at_--;                                                                         \
+        (count) += (count) < MOST_VARIANTS;                                                \
+        if (at_ < MOST_VARIANTS) {                                                         \
+            memmove((best) + at_ + 1, (best) + at_, (size_t)((count) - 1 - at_) * sizeof *(best)); \
+            (best)[at_] = (tile);                                                          \
+        }                                                                                  \
+    }
 
 /* The best tiles of a pass, cheapest first; how many there are, 0 if a window of the pooling has no room in a tile. */
 static int pick_tiles(const struct ink_call *call, const struct pass *pass, struct image_tile best[MOST_VARIANTS])
@@ -134,7 +133,8 @@ static int pick_tiles(const struct ink_call *call, const struct pass *pass, stru
                     continue;
                 bool middle = pass->clip && middle_clips(&pass->w, width);
                 double cost = tile_cost(call, pass, height, width, q) * (middle ? 4 : 1);
-                keep_best(best, &count, (struct image_tile){height, width, q, middle, cost});
+                struct image_tile tile = {height, width, q, middle, cost};
+                KEEP_BEST(best, count, tile)
             }
     return count;
 }
@@ -286,73 +286,113 @@ void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_c
     ink_arg_dx(list, launch, call);
 }
 
-/* How backward_weights goes over the weights of a filter. */
-struct weight_walk {
-    int run, runs;                   /* weights of a run; runs */
-    bool clip, merge;
-    int all;                         /* filter rows of a run that takes whole rows of few channels; else 0 */
-    struct ink_tile tiles[MOST_VARIANTS];
-    int count;
+/* A tile of backward_weights: rows x taps of the filter, of so many channels each, by q vectors of filters, and how many columns of
+ * dy it takes at a time. */
+struct weight_tile {
+    int rows, taps, channels, q, columns;
+    double cost;
 };
 
-static struct weight_walk walk_weights(const struct ink_call *call)
+/* So few channels that the bias is summed up beside the weights; by the shapes alone, as the order of its sum depends on it. */
+static bool bias_inside(const struct ink_node *node)
 {
+    int k = node->in.channels / node->layer.groups;
+    return !node->layer.no_bias && k < 8 && node->layer.filter_width * k <= 13;
+}
+
+/* Rows of dy that a tile takes in before the next: as many as stay in the first-level cache with what they see of x, unless so few
+ * pixels that taking up and putting down the sums would tell. */
+static int band_rows(const struct ink_call *call, const struct weight_tile *tile, int blocks)
+{
+    enum { CACHE_BYTES = 24 << 10, LEAST_PIXELS = 48 };
+    const struct ink_layer *l = &call->node->layer;
+    struct ink_shape in = call->node->in, out = ink_conv_out(call->node);
+    int bytes = (in.width * in.channels / l->groups * l->stride_height + out.width * blocks * tile->q * call->vector_width) * (int)sizeof(float);
+    int least = (LEAST_PIXELS + out.width - 1) / out.width, cached = CACHE_BYTES / bytes;
+    return cached > least ? cached : least;
+}
+
+/* Loads of x that count columns of dy need of each row of the filter and channel. */
+static int columns_seen(const struct ink_layer *l, int taps, int count)
+{
+    int seen = 0;
+    for (int j = 0; j <= (count - 1) * l->stride_width + (taps - 1) * l->dilation_width; j++) {
+        bool sees = false;
+        for (int n = 0; n < count; n++)
+            for (int u = 0; u < taps; u++)
+                sees |= n * l->stride_width + u * l->dilation_width == j;
+        seen += sees;
+    }
+    return seen;
+}
+
+/* Time that a tile of backward_weights takes for count columns of dy, in half cycles as in tile_cost(). */
+static double columns_cost(const struct ink_call *call, const struct weight_tile *tile, int count)
+{
+    const struct ink_layer *l = &call->node->layer;
+    int sums = tile->rows * tile->taps * tile->channels * tile->q, pool = call->node->pool.height ? call->node->pool.width : 1;
+    int windows = tile->columns % pool ? count : (count + pool - 1) / pool, finds = call->node->pool.height ? 3 * windows + count : count;
+    /* eight sums hide the latency of one, if nothing ever comes late; nor do loads come as fast as they could */
+    double fma = sums * count * (sums < 12 ? 1 + 0.05 * (12 - sums) : 1);
+    double loads = 1.25 * (tile->rows * tile->channels * columns_seen(l, tile->taps, count) + tile->q * finds), step = fma > loads ? fma : loads;
+    /* compilers want some registers to spare */
+    int spilled = sums + (tile->columns + bias_inside(call->node)) * tile->q + (tile->columns > 1 ? 3 : 1) - registers_of(call);
+    return (step > 8 * count ? step : 8 * count) + (spilled > 0 ? 4 * spilled : 0) + 2;
+}
+
+/* The same for one sample. */
+static double weights_cost(const struct ink_call *call, const struct weight_tile *tile)
+{
+    const struct ink_layer *l = &call->node->layer;
+    struct ink_shape out = ink_conv_out(call->node);
+    int k = call->node->in.channels / l->groups, group = l->units / l->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
+    int rest = out.width % tile->columns;
+    double row = 16 + out.width / tile->columns * columns_cost(call, tile, tile->columns) + (rest ? columns_cost(call, tile, rest) : 0);
+    /* rows that see part of the filter's take a path with a check for each */
+    double rows = out.height + (tile->rows > 1 && (l->pad_top || l->pad_left) ? tile->rows - 1 : 0);
+    double blocks = (double)out.height / band_rows(call, tile, 1), change = 2 * tile->rows * tile->taps * tile->channels * tile->q + 16;
+    double tiles = ((l->filter_height + tile->rows - 1) / tile->rows) * ((l->filter_width + tile->taps - 1) / tile->taps) *
+                   (double)((k + tile->channels - 1) / tile->channels) * (vectors / tile->q);
+    return tiles * (row * rows + blocks * change);
+}
+
+/* The best tiles of backward_weights, cheapest first; how many there are. */
+static int pick_weight_tiles(const struct ink_call *call, struct weight_tile best[MOST_VARIANTS])
+{
+    enum { MOST_COLUMNS = 8 };
     const struct ink_node *node = call->node;
     const struct ink_layer *l = &node->layer;
-    struct ink_shape out = ink_conv_out(node);
-    int registers = registers_of(call), k = node->in.channels / l->groups, row = l->filter_width * k, taps = l->filter_height * l->filter_width;
-    int group = l->units / l->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
-    struct weight_walk walk = {
-        .clip = l->pad_top || l->pad_left || (out.height - 1) * l->stride_height + (l->filter_height - 1) * l->dilation_height - l->pad_top >= node->in.height ||
-                (out.width - 1) * l->stride_width + (l->filter_width - 1) * l->dilation_width - l->pad_left >= node->in.width,
-    };
-    walk.merge = !walk.clip && l->dilation_width == 1 && l->groups == 1;
-    walk.run = walk.merge ? l->filter_width * k : k;
-    walk.runs = walk.merge ? l->filter_height : taps;
-    if (walk.run < 8 && row + 3 <= registers) {
-        walk.all = (registers - 3) / row < l->filter_height ? (registers - 3) / row : l->filter_height;
-        walk.runs = (l->filter_height + walk.all - 1) / walk.all;
-        walk.all = (l->filter_height + walk.runs - 1) / walk.runs;
-        walk.run = walk.all * row;
-        walk.count = 1;
-        walk.tiles[0] = (struct ink_tile){walk.run, 1};
-        for (int q = 2; q <= 4; q++)
-            if (vectors % q == 0 && walk.run * q + 2 * q + 1 <= registers)
-                walk.tiles[0].q = q;
-        return walk;
-    }
-    /* by the time that a step takes of each, as in pick_tiles() */
-    struct image_tile best[MOST_VARIANTS];
-    for (int q = 1; q <= 4; q++)
-        for (int rows = 1; rows <= walk.run && rows * q + q + 1 <= registers && vectors % q == 0; rows++) {
-            int work = rows * q, loads = rows + q, step = work > loads ? work : loads;
-            double steps = (double)((walk.run + rows - 1) / rows) * (vectors / q);
-            keep_best(best, &walk.count, (struct image_tile){rows, 1, q, false, steps * ((step > 8 ? step : 8) + 1)});
+    int registers = registers_of(call), k = node->in.channels / l->groups, group = l->units / l->groups, width = ink_conv_out(node).width;
+    int vectors = (group + call->vector_width - 1) / call->vector_width, count = 0, pool = node->pool.height ? node->pool.width : 1;
+    bool bias = bias_inside(node);
+    struct weight_tile tile;
+    for (tile.q = 1; tile.q <= 4; tile.q++)
+        for (tile.columns = 1; tile.columns <= MOST_COLUMNS && tile.columns <= width && vectors % tile.q == 0; tile.columns++) {
+            int room = (registers - 1) / tile.q - tile.columns - bias;
+            if (tile.columns > 1 && tile.columns % pool)
+                continue;
+            for (tile.rows = 1; tile.rows <= l->filter_height; tile.rows++)
+                for (tile.taps = tile.rows > 1 ? l->filter_width : 1; tile.taps <= l->filter_width; tile.taps++)
+                    for (tile.channels = bias ? k : 1; tile.channels <= k && tile.rows * tile.taps * tile.channels <= room; tile.channels++) {
+                        tile.cost = weights_cost(call, &tile);
+                        KEEP_BEST(best, count, tile);
+                    }
         }
-    for (int i = 0; i < walk.count; i++)
-        walk.tiles[i] = (struct ink_tile){best[i].height, best[i].q};
-    return walk;
+    return count;
 }
 
 int ink_conv_direct_variants(const struct ink_call *call)
 {
     struct image_tile tiles[MOST_VARIANTS];
+    struct weight_tile weight_tiles[MOST_VARIANTS];
     if (call->pass == INK_BACKWARD_WEIGHTS)
-        return walk_weights(call).count;
+        return pick_weight_tiles(call, weight_tiles);
     struct pass pass = call->pass == INK_FORWARD ? forward_pass(call->node) : backward_data_pass(call->node);
     return pick_tiles(call, &pass, tiles);
 }
 
-/* Samples that every tile of a run takes before the next samples: what stays in the second-level cache beside the other
- * work-items' data, unless so few pixels that taking up and putting down the sums would tell. */
-static int sample_block(const struct ink_node *node, int samples)
-{
-    struct ink_shape out = ink_conv_out(node);
-    size_t bytes = (ink_shape_count(node->in) + ink_shape_count(out)) * sizeof(float);
-    int cached = (int)((128 << 10) / bytes), pixels = out.height * out.width, least = (96 + pixels - 1) / pixels;
-    int block = cached > least ? cached : least;
-    return block < samples ? block : samples;
-}
+/* How many of count each of at most so many work-items takes, one at least. */
+static int share_out(int count, int items) { return items < 2 ? count : items < count ? (count + items - 1) / items : 1; }
 
 void ink_conv_direct_backward_weights(struct ink_launches *list, const struct ink_call *call)
 {
@@ -360,20 +400,34 @@ void ink_conv_direct_backward_weights(struct ink_launches *list, const struct in
     const struct ink_layer *l = &node->layer;
     struct ink_shape out = ink_conv_out(node);
     int k = node->in.channels / l->groups, group = l->units / l->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
-    struct weight_walk walk = walk_weights(call);
-    struct ink_tile tile = walk.tiles[call->variant];
+    struct weight_tile tiles[MOST_VARIANTS];
+    pick_weight_tiles(call, tiles);
+    struct weight_tile tile = tiles[call->variant];
+    int runs = (l->filter_height + tile.rows - 1) / tile.rows * ((l->filter_width + tile.taps - 1) / tile.taps);
+    bool clip = l->pad_top || l->pad_left ||
+                (out.height - 1) * l->stride_height + (l->filter_height - 1) * l->dilation_height - l->pad_top >= node->in.height ||
+                (out.width - 1) * l->stride_width + (l->filter_width - 1) * l->dilation_width - l->pad_left >= node->in.width;
 
     /* Enough work-items for many cores, from a partition of the batch that depends on nothing but the shapes, and where that is
      * asked for not on the vectors either. */
-    enum { REPRODUCIBLE_CHUNKS = 16 };
-    int blocks = (vectors + tile.q - 1) / tile.q, items = blocks * l->groups * walk.runs;
-    int chunks = call->reproducible ? REPRODUCIBLE_CHUNKS : (48 + items - 1) / items;
+    enum { REPRODUCIBLE_CHUNKS = 16, WANTED = 48, PARTS = 4 };
+    int blocks = (vectors + tile.q - 1) / tile.q, chunks = REPRODUCIBLE_CHUNKS;
+    if (!call->reproducible) {
+        /* the partial sums no larger than a part of what is summed up */
+        size_t most = (ink_shape_count(node->in) + ink_shape_count(out)) * (size_t)call->batch / (PARTS * node->trained_count) + 1;
+        chunks = (WANTED + l->groups - 1) / l->groups;
+        chunks = (size_t)chunks < most ? chunks : (int)most;
+    }
     int samples = call->batch / chunks > 1 ? (call->batch + chunks - 1) / chunks : 1;
-    size_t count = node->trained_count;
-    /* sums are taken up again a vector at a time, which must be the work-item's own as a whole */
-    int block = group % call->vector_width || call->reproducible ? samples : sample_block(node, samples);
-    ink_value partial = call->gradients;
     chunks = (call->batch + samples - 1) / samples;
+    int items = chunks * l->groups, blocks_each = share_out(blocks, WANTED / items);
+    items *= (blocks + blocks_each - 1) / blocks_each;
+    int runs_each = share_out(runs, WANTED / 2 / items);
+    /* sums are taken up again a vector at a time, which must be the work-item's own as a whole */
+    bool whole = (runs_each == 1 && tile.channels == k && blocks_each == 1) || group % call->vector_width || call->reproducible;
+    int band = whole ? samples * out.height : band_rows(call, &tile, blocks_each);
+    size_t count = node->trained_count;
+    ink_value partial = call->gradients;
     if (chunks > 1)
         partial = ink_value_create(list, "partial gradients", 0, (size_t)chunks * count * sizeof(float));
     struct ink_launch *launch = ink_launch_add(list, "conv_direct.cl", "backward_weights", "backward_weights direct");
@@ -381,8 +435,9 @@ void ink_conv_direct_backward_weights(struct ink_launches *list, const struct in
         {"IH", node->in.height}, {"IW", node->in.width}, {"OH", out.height}, {"OW", out.width}, {"KH", l->filter_height},
         {"KW", l->filter_width}, {"STRIDE_H", l->stride_height}, {"STRIDE_W", l->stride_width}, {"DILATION_H", l->dilation_height},
         {"DILATION_W", l->dilation_width}, {"PAD_H", l->pad_top}, {"PAD_W", l->pad_left}, {"SRC_C", node->in.channels}, {"SRC_G", k},
-        {"DST_C", l->units}, {"DST_G", group}, {"T", tile.rows}, {"Q", tile.q}, {"RUN", walk.run}, {"CLIP", walk.clip}, {"MERGE", walk.merge}, {"ALL", walk.all},
-        {"BIAS", !l->no_bias}, {"SAMPLES", samples}, {"BLOCK", block},
+        {"DST_C", l->units}, {"DST_G", group}, {"ROWS", tile.rows}, {"TAPS", tile.taps}, {"CHANNELS", tile.channels},
+        {"Q", tile.q}, {"N", tile.columns}, {"CLIP", clip}, {"BIAS", !l->no_bias}, {"BIAS_INSIDE", bias_inside(node)},
+        {"SAMPLES", samples}, {"BAND", band}, {"BLOCKS_EACH", blocks_each}, {"RUNS_EACH", runs_each},
     };
     for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
         ink_define_int(list, launch, defines[i].name, defines[i].value);
@@ -393,8 +448,8 @@ void ink_conv_direct_backward_weights(struct ink_launches *list, const struct in
         ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
     ink_arg_value(list, launch, INK_ARG_WRITE, partial);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_fixed(launch, 0, (size_t)(blocks * l->groups), 1, 1);
-    ink_range_fixed(launch, 1, (size_t)walk.runs, 1, 1);
+    ink_range_fixed(launch, 0, (size_t)((blocks + blocks_each - 1) / blocks_each * l->groups), 1, 1);
+    ink_range_fixed(launch, 1, (size_t)runs, (size_t)runs_each, 1);
     ink_range_samples(launch, 2, 1, (size_t)samples, 1);
     launch->sample_flops = ink_conv_flops(node);
     if (chunks > 1)
