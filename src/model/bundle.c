@@ -229,6 +229,8 @@ static ink_status apply(const struct schedule *s, struct ink_launches *list, int
 
 ink_status ink_bundle(struct ink_launches *list, int batch, bool gradients_at_once)
 {
+    if (list->count < 2)
+        return list->status;
     size_t count = (size_t)list->count;
     struct schedule s = {.list = list, .depends = calloc(count * count + 1, sizeof(bool)), .small = calloc(3 * count + 1, sizeof(bool)),
                          .waits = calloc(2 * count + 1, sizeof(int))};
