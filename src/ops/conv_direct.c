@@ -19,9 +19,9 @@ struct pass {
 };
 
 struct image_tile {
+    double cost;
     int height, width, q;
     bool middle_clip;
-    double cost;
 };
 
 static int registers_of(const struct ink_call *call) { return call->vector_width == 16 ? 32 : 16; }
@@ -106,18 +106,20 @@ static bool middle_clips(const struct dimension *d, int size)
     return false;
 }
 
-/* Puts a tile among the best so far, cheapest first; those of equal cost stay in the order in which they came. */
-#define KEEP_BEST(best, count, tile)                                                       \
-    {                                                                                      \
-        int at_ = (count);                                                                 \
-        while (at_ > 0 && (tile).cost < (best)[at_ - 1].cost)                              \
-            at_--;                                                                         \
-        (count) += (count) < MOST_VARIANTS;                                                \
-        if (at_ < MOST_VARIANTS) {                                                         \
-            memmove((best) + at_ + 1, (best) + at_, (size_t)((count) - 1 - at_) * sizeof *(best)); \
-            (best)[at_] = (tile);                                                          \
-        }                                                                                  \
-    }
+/* Puts a tile of so many bytes, its cost first, among the best so far, cheapest first; those of equal cost stay in the order in which
+ * they came. */
+static void keep_best(void *best, int *count, const void *tile, size_t bytes)
+{
+    const double *cost = tile;
+    char *tiles = best, *at = tiles + (size_t)*count * bytes;
+    while (at > tiles && *cost < *(const double *)(const void *)(at - bytes))
+        at -= bytes;
+    if (at == tiles + MOST_VARIANTS * bytes)
+        return;
+    *count += *count < MOST_VARIANTS;
+    memmove(at + bytes, at, (size_t)(tiles + (size_t)(*count - 1) * bytes - at));
+    memcpy(at, tile, bytes);
+}
 
 /* The best tiles of a pass, cheapest first; how many there are, 0 if a window of the pooling has no room in a tile. */
 static int pick_tiles(const struct ink_call *call, const struct pass *pass, struct image_tile best[MOST_VARIANTS])
@@ -133,8 +135,7 @@ static int pick_tiles(const struct ink_call *call, const struct pass *pass, stru
                     continue;
                 bool middle = pass->clip && middle_clips(&pass->w, width);
                 double cost = tile_cost(call, pass, height, width, q) * (middle ? 4 : 1);
-                struct image_tile tile = {height, width, q, middle, cost};
-                KEEP_BEST(best, count, tile)
+                keep_best(best, &count, &(struct image_tile){cost, height, width, q, middle}, sizeof *best);
             }
     return count;
 }
@@ -289,8 +290,8 @@ void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_c
 /* A tile of backward_weights: rows x taps of the filter, of so many channels each, by q vectors of filters, and how many columns of
  * dy it takes at a time. */
 struct weight_tile {
-    int rows, taps, channels, q, columns;
     double cost;
+    int rows, taps, channels, q, columns;
 };
 
 /* So few channels that the bias is summed up beside the weights; by the shapes alone, as the order of its sum depends on it. */
@@ -375,7 +376,7 @@ static int pick_weight_tiles(const struct ink_call *call, struct weight_tile bes
                 for (tile.taps = tile.rows > 1 ? l->filter_width : 1; tile.taps <= l->filter_width; tile.taps++)
                     for (tile.channels = bias ? k : 1; tile.channels <= k && tile.rows * tile.taps * tile.channels <= room; tile.channels++) {
                         tile.cost = weights_cost(call, &tile);
-                        KEEP_BEST(best, count, tile);
+                        keep_best(best, &count, &tile, sizeof tile);
                     }
         }
     return count;
