@@ -31,7 +31,7 @@ ink_status ink_bound_place(struct ink_bound *bound)
     for (int i = 0; i < list->count; i++)
         for (int a = 0; a < list->launches[i].argument_count; a++) {
             const struct ink_argument *argument = &list->launches[i].arguments[a];
-            if (argument->kind > INK_ARG_UPDATE || list->values[argument->value].storage != INK_ARENA)
+            if (!ink_argument_is_value(argument) || list->values[argument->value].storage != INK_ARENA)
                 continue;
             struct ink_span *span = &spans[argument->value];
             span->bytes = ink_value_bytes(list, argument->value, bound->batch) + INK_SLACK;
@@ -201,7 +201,7 @@ ink_status ink_bound_storage(struct ink_bound *bound, enum ink_storage storage, 
     for (int i = 0; i < list->count; i++)
         for (int a = 0; a < list->launches[i].argument_count && !list->launches[i].call; a++) {
             const struct ink_argument *argument = &list->launches[i].arguments[a];
-            if (argument->kind <= INK_ARG_UPDATE && list->values[argument->value].storage == storage)
+            if (ink_argument_is_value(argument) && list->values[argument->value].storage == storage)
                 INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof(cl_mem), &bound->buffers[argument->value]),
                                      "clSetKernelArg", list->launches[i].label));
         }
@@ -212,7 +212,7 @@ static ink_status run_call(struct ink_bound *bound, const struct ink_launch *lau
 {
     cl_mem buffers[INK_MAX_ARGUMENTS];
     for (int a = 0; a < launch->argument_count; a++)
-        buffers[a] = launch->arguments[a].kind <= INK_ARG_UPDATE ? bound->buffers[launch->arguments[a].value] : NULL;
+        buffers[a] = ink_argument_is_value(&launch->arguments[a]) ? bound->buffers[launch->arguments[a].value] : NULL;
     return launch->call(launch, bound->device, queue, buffers, n);
 }
 

@@ -41,8 +41,6 @@ struct schedule {
     int turns;
 };
 
-static bool is_value(const struct ink_argument *argument) { return argument->kind <= INK_ARG_UPDATE; }
-
 /* Whether two arguments name memory in common. Storage bound without a size is taken whole. */
 static bool overlap(const struct ink_launches *list, ink_value a, ink_value b)
 {
@@ -59,7 +57,7 @@ static bool must_wait(const struct ink_launches *list, const struct ink_launch *
     for (int a = 0; a < later->argument_count; a++)
         for (int b = 0; b < earlier->argument_count; b++) {
             const struct ink_argument *x = &later->arguments[a], *y = &earlier->arguments[b];
-            if (is_value(x) && is_value(y) && (x->kind != INK_ARG_READ || y->kind != INK_ARG_READ) && overlap(list, x->value, y->value))
+            if (ink_argument_is_value(x) && ink_argument_is_value(y) && (x->kind != INK_ARG_READ || y->kind != INK_ARG_READ) && overlap(list, x->value, y->value))
                 return true;
         }
     return false;
@@ -68,7 +66,7 @@ static bool must_wait(const struct ink_launches *list, const struct ink_launch *
 static bool writes_gradients(const struct ink_launches *list, const struct ink_launch *launch)
 {
     for (int a = 0; a < launch->argument_count; a++)
-        if (is_value(&launch->arguments[a]) && launch->arguments[a].kind != INK_ARG_READ &&
+        if (ink_argument_is_value(&launch->arguments[a]) && launch->arguments[a].kind != INK_ARG_READ &&
             list->values[launch->arguments[a].value].storage == INK_GRADIENTS)
             return true;
     return false;
@@ -79,7 +77,7 @@ static size_t kept_bytes(const struct ink_launches *list, const struct ink_launc
 {
     size_t bytes = 0;
     for (int a = 0; a < launch->argument_count; a++)
-        if (is_value(&launch->arguments[a]) && launch->arguments[a].kind != INK_ARG_WRITE && list->values[launch->arguments[a].value].storage == INK_ARENA)
+        if (ink_argument_is_value(&launch->arguments[a]) && launch->arguments[a].kind != INK_ARG_WRITE && list->values[launch->arguments[a].value].storage == INK_ARENA)
             bytes += ink_value_bytes(list, launch->arguments[a].value, batch);
     return bytes;
 }

@@ -223,7 +223,7 @@ ink_status ink_lower_mark_constants(struct ink_launches *list)
             const struct ink_argument *argument = &launch->arguments[a];
             bool read = argument->kind == INK_ARG_READ || argument->kind == INK_ARG_UPDATE;
             can &= argument->kind != INK_ARG_SCALAR && !(read && !constant[argument->value]);
-            can &= argument->kind > INK_ARG_UPDATE || argument->kind == INK_ARG_READ || list->values[argument->value].storage == INK_ARENA;
+            can &= !ink_argument_is_value(argument) || argument->kind == INK_ARG_READ || list->values[argument->value].storage == INK_ARENA;
         }
         launch->constant = can;
         for (int a = 0; a < launch->argument_count; a++) {

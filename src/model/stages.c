@@ -20,7 +20,7 @@ double ink_stages_work(const struct ink_launches *list, const struct ink_launch 
 {
     double bytes = 0;
     for (int a = 0; a < launch->argument_count; a++)
-        if (launch->arguments[a].kind <= INK_ARG_UPDATE)
+        if (ink_argument_is_value(&launch->arguments[a]))
             bytes += (double)ink_value_bytes(list, launch->arguments[a].value, batch);
     double flops = launch->sample_flops * batch + launch->fixed_flops;
     return flops / (launch->speedup > 0 ? launch->speedup : 1) + byte_work * bytes;
@@ -33,7 +33,7 @@ static int find(const struct ink_launch *whole, const struct ink_argument *argum
     for (int a = 0; a < whole->argument_count; a++) {
         const struct ink_argument *other = &whole->arguments[a];
         if (scalar ? other->kind == INK_ARG_SCALAR && other->as.scalar == argument->as.scalar
-                   : other->kind <= INK_ARG_UPDATE && other->value == argument->value)
+                   : ink_argument_is_value(other) && other->value == argument->value)
             return a;
     }
     return -1;
@@ -73,8 +73,6 @@ void ink_stages_sum(struct ink_launch *whole)
     }
 }
 
-static bool is_value(const struct ink_argument *argument) { return argument->kind <= INK_ARG_UPDATE; }
-
 /* A uint goes as an int of the same bits. */
 static bool is_float(enum ink_scalar scalar)
 {
@@ -97,7 +95,7 @@ void ink_stages_write_head(struct ink_text *text, const struct ink_launch *whole
     ink_text_add(text, "#undef INSTANCE\n#define INSTANCE %d\nSOLO_KERNEL(%s)(", instance, whole->kernel);
     for (int a = 0; a < whole->argument_count; a++)
         ink_text_add(text, "%s%s%s a%d", a ? ", " : "", ink_stages_type(&whole->arguments[a]),
-                     whole->side_by_side && is_value(&whole->arguments[a]) ? "restrict" : "", a);
+                     whole->side_by_side && ink_argument_is_value(&whole->arguments[a]) ? "restrict" : "", a);
     ink_text_add(text, ")\n{\n    __local float stage_memory[%zu] __attribute__((aligned(64)));\n", whole->local_floats ? whole->local_floats : 1);
 }
 

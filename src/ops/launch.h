@@ -75,6 +75,9 @@ struct ink_argument {
     } as;
 };
 
+/* True for an argument that is a value, and not a number. */
+static inline bool ink_argument_is_value(const struct ink_argument *argument) { return argument->kind <= INK_ARG_UPDATE; }
+
 enum { INK_MAX_ARGUMENTS = 48, INK_MAX_DEFINES = 48, INK_DEFINE_BYTES = 40 };
 
 /* What is chained (model/chain.h), of an evaluation: plans for at most so many samples, and of these launches of at most so many

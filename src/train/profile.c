@@ -135,9 +135,9 @@ static double launch_bytes(const struct session *s, const struct ink_launches *l
     double bytes = 0;
     for (int a = 0; a < launch->argument_count; a++) {
         const struct ink_argument *argument = &launch->arguments[a];
-        bool counted = argument->kind > INK_ARG_UPDATE;
+        bool counted = !ink_argument_is_value(argument);
         for (int b = 0; b < a && !counted; b++)
-            counted = launch->arguments[b].kind <= INK_ARG_UPDATE && launch->arguments[b].value == argument->value;
+            counted = ink_argument_is_value(&launch->arguments[b]) && launch->arguments[b].value == argument->value;
         if (!counted)
             bytes += value_bytes(s, list, argument->value) * (argument->kind == INK_ARG_UPDATE ? 2 : 1);
     }
