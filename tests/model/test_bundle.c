@@ -6,7 +6,7 @@
 #include "model/trial.h"
 #include "suite.h"
 
-enum { BATCH = 4, IMAGES = 22, SIDE = 12, CHANNELS = 4, VALUES = SIDE * SIDE * CHANNELS };
+enum { BATCH = 4, IMAGES = 22, SIDE = 12, CHANNELS = 4 };
 
 static struct ink_launches list;
 
@@ -84,6 +84,21 @@ START_TEST(what_the_optimizer_alone_reads_goes_last)
     ck_assert_str_eq(bundle(false), "large1 large2 large3 [reduce1 reduce2 reduce3] update");
     add_reductions();
     ck_assert_str_eq(bundle(true), "large1 reduce1 large2 reduce2 large3 reduce3 update");
+}
+END_TEST
+
+/* What keeps much of the arena in use goes at once, though none needs it yet. */
+START_TEST(launches_that_read_much_do_not_wait)
+{
+    for (size_t more = 0; more <= 4; more += 4) {
+        ink_value x = make_value(), partial = ink_value_create(&list, "partial", 0, INK_BUNDLE_BYTES + more), weights = make_value();
+        ink_value first = bind_value(INK_GRADIENTS, 0, 64), second = bind_value(INK_GRADIENTS, 64, 64);
+        large("large1", x, partial);
+        small("reduce1", partial, first);
+        large("large2", x, weights);
+        small("reduce2", weights, second);
+        ck_assert_str_eq(bundle(false), more ? "large1 reduce1 large2 reduce2" : "large1 large2 [reduce2 reduce1]");
+    }
 }
 END_TEST
 
@@ -198,25 +213,12 @@ static const struct ink_train_options trainings[] = {
      .augmentation = {.shift = 1, .noise = 0.1, .contrast = 0.2}},
 };
 
-static ink_dataset *make_data(void)
-{
-    static uint8_t images[IMAGES * VALUES];
-    uint8_t labels[IMAGES];
-    ink_dataset *dataset = NULL;
-    for (size_t i = 0; i < sizeof images; i++)
-        images[i] = (uint8_t)(i * 2654435761u >> 7);
-    for (int i = 0; i < IMAGES; i++)
-        labels[i] = (uint8_t)(i % 3);
-    ck_ok(ink_dataset_create(images, labels, IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS}, 3, &dataset));
-    return dataset;
-}
-
 /* The model after three steps, the last of a short batch, and its losses; the number of launches that are not bundled. */
 static int train(const char *text, const struct ink_train_options *options, bool unbundled, ink_model **model, float losses[IMAGES])
 {
     static const int batch = 9;
     struct trial trial;
-    ink_dataset *dataset = make_data();
+    ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
     ck_ok(ink_model_parse(text, model));
     ck_ok(ink_model_initialise(*model, 3));
     (unbundled ? trial_open_unbundled : trial_open)(&trial, *model, dataset, options, batch, INK_STYLE_CPU);
@@ -255,6 +257,7 @@ int main(void)
     TCase *tcase = tcase_create("bundle");
     tcase_add_test(tcase, what_depends_on_weights_alone_goes_first);
     tcase_add_test(tcase, what_the_optimizer_alone_reads_goes_last);
+    tcase_add_test(tcase, launches_that_read_much_do_not_wait);
     tcase_add_test(tcase, launches_wait_for_what_they_share_memory_with);
     tcase_add_test(tcase, blocks_are_told_apart_by_their_bytes);
     tcase_add_test(tcase, some_launches_stay_by_themselves);

@@ -6,23 +6,10 @@
 #include "model/trial.h"
 #include "suite.h"
 
-enum { IMAGES = 14, FEW = INK_CHAIN_SAMPLES, SIDE = 12, CHANNELS = 16, VALUES = SIDE * SIDE * CHANNELS };
+enum { IMAGES = 14, FEW = INK_CHAIN_SAMPLES, SIDE = 12, CHANNELS = 16 };
 
 static ink_model *model;
 static struct trial trial;
-
-static ink_dataset *make_data(void)
-{
-    static uint8_t images[IMAGES * VALUES];
-    uint8_t labels[IMAGES];
-    ink_dataset *dataset = NULL;
-    for (size_t i = 0; i < sizeof images; i++)
-        images[i] = (uint8_t)(i * 2654435761u >> 7);
-    for (int i = 0; i < IMAGES; i++)
-        labels[i] = (uint8_t)(i % 3);
-    ck_ok(ink_dataset_create(images, labels, IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS}, 3, &dataset));
-    return dataset;
-}
 
 static const struct ink_launches *open_trial(const char *text, const ink_dataset *dataset, int batch, enum ink_style style)
 {
@@ -60,7 +47,7 @@ static const char *describe(const struct ink_launches *list)
 START_TEST(small_launches_of_an_evaluation_become_one)
 {
     static const char *const text = "input 12x12x16\nconv 32 3x3 relu\nmax_pool 2x2\nconv 8 1x1\nbatch_norm tanh\ndense 3\n";
-    ink_dataset *dataset = make_data();
+    ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
     ck_assert_str_eq(describe(open_trial(text, dataset, 1, INK_STYLE_CPU)),
                      "*conv1 transform of weights, *batch_norm1 folded into the weights before it, [gather batch, conv1 forward F(5x5, 3x3), "
                      "conv2 forward direct, dense1 forward direct, softmax cross-entropy]");
@@ -81,7 +68,7 @@ END_TEST
 
 START_TEST(large_launches_stay_by_themselves)
 {
-    ink_dataset *dataset = make_data();
+    ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
     /* 2.8 million operations directly, and 0.3 MiB of weights: small by Winograd's algorithm */
     ck_assert_str_eq(describe(open_trial("input 12x12x16\nconv 96 3x3\nglobal_average_pool\ndense 3\n", dataset, 1, INK_STYLE_CPU)),
                      "*conv1 transform of weights, [gather batch, conv1 forward F(5x5, 3x3), global_average_pool1 forward, dense1 forward direct, "
@@ -116,7 +103,7 @@ static int run(const char *text, const ink_dataset *dataset, int batch, float lo
 static void check_all(const char *text)
 {
     float wanted[IMAGES], got[IMAGES];
-    ink_dataset *dataset = make_data();
+    ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
     ck_assert_int_eq(run(text, dataset, IMAGES, wanted), 0);
     ck_assert_msg(fabsf(wanted[0] - wanted[3]) > 1e-3f, "losses are alike: nothing is tested");
     for (int batch = 1; batch <= FEW; batch++) { /* the last of 3 and 4 are short */
@@ -147,7 +134,7 @@ START_TEST(chain_of_too_many_values_is_divided)
 {
     char text[4000] = "input 12x12x16\n";
     float losses[IMAGES];
-    ink_dataset *dataset = make_data();
+    ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
     for (int i = 0; i < 30; i++)
         strcat(text, "dense 7 tanh\n");
     strcat(text, "dense 3\n");

@@ -2,8 +2,26 @@
 #include "model/trial.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "suite.h"
+
+ink_dataset *trial_dataset(int count, struct ink_shape shape)
+{
+    size_t bytes = (size_t)(count * shape.height * shape.width * shape.channels);
+    uint8_t *images = malloc(bytes), *labels = malloc((size_t)count);
+    ink_dataset *dataset = NULL;
+    ck_assert_ptr_nonnull(images);
+    ck_assert_ptr_nonnull(labels);
+    for (size_t i = 0; i < bytes; i++)
+        images[i] = (uint8_t)(i * 2654435761u >> 7);
+    for (int i = 0; i < count; i++)
+        labels[i] = (uint8_t)(i % 3);
+    ck_ok(ink_dataset_create(images, labels, (size_t)count, shape, 3, &dataset));
+    free(images);
+    free(labels);
+    return dataset;
+}
 
 static void open_as(struct trial *trial, struct ink_model *model, const ink_dataset *dataset, const struct ink_train_options *options, int batch,
                     enum ink_style style, bool unbundled)

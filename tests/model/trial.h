@@ -5,6 +5,9 @@
 #include "ops/op_case.h"
 #include "train/feed.h"
 
+/* A data set of count images of random bytes, whose labels are 0, 1, 2 in turn; the caller's to destroy. */
+ink_dataset *trial_dataset(int count, struct ink_shape shape);
+
 struct trial {
     struct ink_model *model;   /* borrowed */
     struct ink_plan *plan;
