@@ -50,19 +50,6 @@
 #else
 #define UNROLL_WINDOW NO_UNROLL
 #endif
-#define LOAD_PLACES(p) CAT(convert_int, VW)(CAT(vload, VW)(0, p))
-#define SAVE_PLACES(v, p, more)                                   \
-    {                                                             \
-        CAT(uchar, VW) places_ = CAT(convert_uchar, VW)(v);       \
-        if (!PARTIAL || (more) >= VW)                             \
-            CAT(vstore, VW)(places_, 0, p);                       \
-        else {                                                    \
-            uchar lane_[VW];                                      \
-            CAT(vstore, VW)(places_, 0, lane_);                   \
-            PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++)        \
-                (p)[l_] = lane_[l_];                              \
-        }                                                         \
-    }
 
 #ifdef KERNEL_part_moments
 /* Mean and sum of squared deviations of each part, from deviations from the mean of its first rows, which is near enough
@@ -229,7 +216,7 @@ ITEMS_KERNEL(normalise_pooled)(in_t x, in_t parameters, in_t statistics, out_t y
                     floatv out = ACTIVATE(best);
                     SAVE_Y(out, y + o + q * VW, more)
 #if KEEP
-                    SAVE_PLACES(place, index + o + q * VW, more)
+                    STORE_FIRST_PLACES(uchar, place, index + o + q * VW, PARTIAL ? more : VW)
 #endif
                 }
             }
@@ -291,7 +278,7 @@ ITEMS_KERNEL(part_gradients_pooled)(in_t x, in_t dy, __global const uchar *index
             long o = (long)row * OUT_W * channels + c;
             NO_UNROLL for (int ow = 0; ow < OUT_W; ow++, from += POOL_W * channels, o += channels) {
                 EACH(q) {
-                    intv place = LOAD_PLACES(index + o + q * VW);
+                    intv place = LOAD_PLACES(uchar, index + o + q * VW);
                     floatv g = LOAD(dy + o + q * VW), winner = LOAD(from + q * VW);
                     UNROLL_WINDOW for (int k = 1; k < POOL_H * POOL_W; k++)
                         winner = select(winner, LOAD(from + (k / POOL_W * width + k % POOL_W) * channels + q * VW), place == k);
@@ -373,7 +360,7 @@ ITEMS_KERNEL(backward_data_pooled)(in_t x, in_t dy, __global const uchar *index,
             long top = ((long)(row / OUT_H) * height + oh * POOL_H) * width * channels + c, o = (long)row * OUT_W * channels + c;
             NO_UNROLL for (int ow = 0; ow < OUT_W; ow++, o += channels) {
                 EACH(q) {
-                    intv place = LOAD_PLACES(index + o + q * VW);
+                    intv place = LOAD_PLACES(uchar, index + o + q * VW);
                     floatv g = LOAD(dy + o + q * VW);
                     UNROLL_WINDOW for (int k = 0; k < POOL_H * POOL_W; k++) {
                         long i = top + (k / POOL_W * width + ow * POOL_W + k % POOL_W) * channels + q * VW;
@@ -411,8 +398,6 @@ ITEMS_KERNEL(backward_data_pooled)(in_t x, in_t dy, __global const uchar *index,
 #undef OUT_H
 #undef OUT_W
 #undef UNROLL_WINDOW
-#undef LOAD_PLACES
-#undef SAVE_PLACES
 #undef START_SUMS
 #undef SAVE_SUMS
 #undef LOAD_SCALES

@@ -46,26 +46,32 @@ typedef CAT(int, VW) intv;
 #include "arithmetic.cl"
 #define LOAD1(p) (*(p))
 
-/* LOAD and STORE of vectors in global memory, at any float. On a CPU they are plain accesses through a type that promises
- * no more than a float's alignment: the same instructions as vloadn and vstoren, which take its compilers several times as
- * long. PART stores the first count (1 .. VW - 1, a constant) lanes, as halves, quarters and so on. What is stored is settled,
- * but by STORE_RAW. */
+/* LOAD and STORE of vectors in global memory, at any float, and of vectors of T (uchar or ushort) at any of these. On a CPU they are
+ * plain accesses through a type that promises no more alignment than one of its lanes has: the same instructions as vloadn and vstoren
+ * for floats, which take its compilers several times as long, and far fewer for bytes. PART stores the first count (1 .. VW - 1, a
+ * constant) lanes, as halves, quarters and so on. What is stored is settled, but by STORE_RAW. */
 #if LOOSE
 typedef floatv loosev __attribute__((aligned(4)));
 typedef float8 loose8 __attribute__((aligned(4)));
 typedef float4 loose4 __attribute__((aligned(4)));
 typedef float2 loose2 __attribute__((aligned(4)));
+typedef CAT(uchar, VW) loose_uchar __attribute__((aligned(1)));
+typedef CAT(ushort, VW) loose_ushort __attribute__((aligned(2)));
 #define LOAD(p) (*(__global const loosev *)(p))
 #define STORE_RAW(v, p) (*(__global loosev *)(p) = (v))
 #define STORE8(v, p) (*(__global loose8 *)(p) = (v))
 #define STORE4(v, p) (*(__global loose4 *)(p) = (v))
 #define STORE2(v, p) (*(__global loose2 *)(p) = (v))
+#define LOAD_OF(T, p) (*(__global const CAT(loose_, T) *)(p))
+#define STORE_OF(T, v, p) (*(__global CAT(loose_, T) *)(p) = (v))
 #else
 #define LOAD(p) CAT(vload, VW)(0, p)
 #define STORE_RAW(v, p) CAT(vstore, VW)(v, 0, p)
 #define STORE8(v, p) vstore8(v, 0, p)
 #define STORE4(v, p) vstore4(v, 0, p)
 #define STORE2(v, p) vstore2(v, 0, p)
+#define LOAD_OF(T, p) CAT(vload, VW)(0, p)
+#define STORE_OF(T, v, p) CAT(vstore, VW)(v, 0, p)
 #endif
 #define STORE(v, p) STORE_RAW(SETTLE(v), p)
 #define STORE_PART16(v, p, count)                     \
@@ -126,6 +132,19 @@ typedef float2 loose2 __attribute__((aligned(4)));
         TO_LANES(SETTLE(v), lane_);         \
         PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++) \
             (p)[l_] = lane_[l_];            \
+    }
+
+/* Places of winners in their windows, an intv, kept as T (uchar or ushort): loaded, stored, and the first lanes stored. */
+#define LOAD_PLACES(T, p) CAT(convert_int, VW)(LOAD_OF(T, p))
+#define STORE_PLACES(T, v, p) STORE_OF(T, CAT(convert_, CAT(T, VW))(v), p)
+#define STORE_FIRST_PLACES(T, v, p, more)                     \
+    if ((more) >= VW)                                         \
+        STORE_PLACES(T, v, p);                                \
+    else {                                                    \
+        T lane_[VW];                                          \
+        CAT(vstore, VW)(CAT(convert_, CAT(T, VW))(v), 0, lane_); \
+        PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++)        \
+            (p)[l_] = lane_[l_];                              \
     }
 
 /* f(v) of type T (float or floatv); v is evaluated more than once. NaN stays NaN. */

@@ -34,8 +34,6 @@
 #else
 #define PLACE_ARGUMENT
 #endif
-#define PLACES CAT(uchar, VW)
-#define WIDE CAT(convert_int, VW)
 
 #if defined(KERNEL_forward) || defined(KERNEL_backward_data)
 #define TAIL (DST_G % VW)
@@ -153,15 +151,7 @@ static __attribute__((always_inline)) void NAME(tile)(SOURCE *src, __global cons
             else
                 STORE(out, dst + at);
 #if KEEP
-            PLACES places = CAT(convert_, PLACES)(where[i][q]);
-            if (part) {
-                uchar lane[VW];
-                CAT(vstore, VW)(places, 0, lane);
-                UNROLL for (int l = 0; l < TAIL; l++)
-                    place[at + l] = lane[l];
-            } else {
-                CAT(vstore, VW)(places, 0, place + at);
-            }
+            STORE_FIRST_PLACES(uchar, where[i][q], place + at, part ? TAIL : VW)
 #endif
         }
     }
@@ -239,7 +229,7 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
         NO_UNROLL for (int iw = 0; iw < IW; iw++) {
             int at = ((sample * (IH / POOL_H) + ih / POOL_H) * (IW / POOL_W) + iw / POOL_W) * SRC_C + group * SRC_G;
             NO_UNROLL for (int c = 0; c < SRC_G / VW * VW; c += VW) {
-                intv wins = WIDE(CAT(vload, VW)(0, place + at + c)) == ih % POOL_H * POOL_W + iw % POOL_W;
+                intv wins = LOAD_PLACES(uchar, place + at + c) == ih % POOL_H * POOL_W + iw % POOL_W;
                 CAT(vstore, VW)(select(SPLAT(0.0f), LOAD(x + at + c), wins), 0, whole + (ih * IW + iw) * SRC_G + c);
             }
             PLAIN_LOOP for (int c = SRC_G / VW * VW; c < SRC_G; c++)
@@ -368,7 +358,7 @@ static __attribute__((always_inline)) void NAME(columns)(floatv (*acc)[Q], float
 #if POOLED
             /* whole windows at a time where N allows: loaded once */
             int window = N % POOL_W == 0 ? ow0 / POOL_W + n / POOL_W : (ow0 + n) / POOL_W, at = window * DST_C + q * VW;
-            intv wins = WIDE(CAT(vload, VW)(0, place_row + at)) - pool_row == (N % POOL_W == 0 ? n % POOL_W : (ow0 + n) % POOL_W);
+            intv wins = LOAD_PLACES(uchar, place_row + at) - pool_row == (N % POOL_W == 0 ? n % POOL_W : (ow0 + n) % POOL_W);
             d[n][q] = select(SPLAT(0.0f), LOAD(d_row + at), wins);
             if (n % POOL_W == 0) {
                 AHEAD(d_row + at + OW / POOL_W * DST_C);
@@ -533,5 +523,3 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, PLACE_ARGUMENT out_t partial, int
 #undef INSIDE
 #undef POOLED
 #undef PLACE_ARGUMENT
-#undef PLACES
-#undef WIDE

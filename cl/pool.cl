@@ -27,20 +27,6 @@
 #define WINDOW_LOOP NO_UNROLL
 #endif
 
-/* The same as STORE_FIRST for places of winners. */
-#define STORE_PLACES(v, p, more)                                  \
-    {                                                             \
-        CAT(INDEX, VW) places_ = CAT(convert_, CAT(INDEX, VW))(v); \
-        if ((more) >= VW)                                         \
-            CAT(vstore, VW)(places_, 0, p);                       \
-        else {                                                    \
-            INDEX lane_[VW];                                      \
-            CAT(vstore, VW)(places_, 0, lane_);                   \
-            PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++)        \
-                (p)[l_] = lane_[l_];                              \
-        }                                                         \
-    }
-
 /* The part of a window that lies inside the input: first and end of its rows, of its columns. */
 #if PADDED
 #define FIRST_PLACE(at) max(0, -(at))
@@ -83,7 +69,7 @@ ITEMS_KERNEL(max_forward)(in_t x, out_t y, KEPT_ARGUMENT int height, int width, 
             long o = ((long)row * out_width + ow) * channels + c;
             STORE_FIRST(best, y + o, channels - c)
 #if KEEP
-            STORE_PLACES(place, index + o, channels - c)
+            STORE_FIRST_PLACES(INDEX, place, index + o, channels - c)
 #endif
         }
     }
@@ -112,7 +98,7 @@ ITEMS_KERNEL(max_scatter)(in_t dy, in_t y, __global const INDEX *index, DX_ARGUM
             long o = ((long)row * out_width + ow) * channels + c, i = image + ((long)oh * SH * width + ow * SW) * channels + c;
             int columns = ow == out_width - 1 ? width - ow * SW : SW, more = channels - c;
             floatv g = LOAD(dy + o);
-            intv place = CAT(convert_int, VW)(CAT(vload, VW)(0, index + o));
+            intv place = LOAD_PLACES(INDEX, index + o);
 #if !ACCUMULATE
             g = GRADIENT_AS(floatv, g, LOAD(y + o));
 #endif
@@ -148,7 +134,7 @@ ITEMS_KERNEL(max_gather)(in_t dy, __global const INDEX *index, DX_ARGUMENTS, int
             for (int oh = oh0; oh <= oh1; oh++)
                 for (int ow = ow0; ow <= ow1; ow++) {
                     long o = outputs + ((long)oh * out_width + ow) * channels + c;
-                    intv place = CAT(convert_int, VW)(CAT(vload, VW)(0, index + o));
+                    intv place = LOAD_PLACES(INDEX, index + o);
                     sum += select(SPLAT(0.0f), LOAD(dy + o), place == (h - oh * SH) * FW + w - ow * SW);
                 }
             STORE_DX_FIRST(sum, ((long)row * width + column) * channels + c, channels - c)
@@ -239,7 +225,6 @@ ITEMS_KERNEL(global_backward_data)(in_t dy, DX_ARGUMENTS, int pixels, int channe
 #undef PER_ROW
 #undef FOR_ROW
 #undef WINDOW_LOOP
-#undef STORE_PLACES
 #undef FIRST_PLACE
 #undef END_PLACE
 #undef FIRST_WINDOW

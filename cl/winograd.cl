@@ -154,7 +154,7 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
             FOR_CHANNELS(c_, line, LINE, channels) {                                                            \
                 int from_ = (ph_ * (pooled_w) + pw_) * (channels) + c_;                                         \
                 floatv g_ = LOAD(source + from_);                                                               \
-                intv where_ = CAT(convert_int, VW)(CAT(vload, VW)(0, places + from_));                          \
+                intv where_ = LOAD_PLACES(uchar, places + from_);                                               \
                 UNROLL for (int h_ = 0; h_ < POOL_H; h_++) {                                                    \
                     int r_ = ph_ * POOL_H + h_ - (top_row);                                                     \
                     if (r_ >= 0 && r_ < (rows)) {                                                               \
@@ -367,15 +367,7 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
                     floatv sum = best + START, result = ACTIVATE(sum);
                     STORE_FIRST(result, y + at, DST_C - c)
 #if KEEP
-                    CAT(uchar, VW) bytes = CAT(convert_uchar, VW)(place);
-                    if (DST_C - c >= VW)
-                        CAT(vstore, VW)(bytes, 0, places + at);
-                    else {
-                        uchar lane[VW];
-                        CAT(vstore, VW)(bytes, 0, lane);
-                        PLAIN_LOOP for (int l = 0; l < DST_C - c; l++)
-                            places[at + l] = lane[l];
-                    }
+                    STORE_FIRST_PLACES(uchar, place, places + at, DST_C - c)
 #endif
                 }
 #endif
