@@ -35,6 +35,18 @@
 #define LOCAL_FLOATS_1(name, count) __local float *name = stage_memory;
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("nounroll")
+/* The body, its last argument, for i from 0 to count - 1, four at a time: the speed of short loops else depends on how they lie in lines
+ * of the cache, and the pragma is refused for some. */
+#define BY_4(i, count, ...)                                     \
+    {                                                           \
+        int i = 0;                                              \
+        NO_UNROLL for (int most_ = (count)-3; i < most_;) {     \
+            UNROLL for (int each_ = 0; each_ < 4; each_++, i++) \
+                __VA_ARGS__                                     \
+        }                                                       \
+        NO_UNROLL for (; i < (count); i++)                      \
+            __VA_ARGS__                                         \
+    }
 #define PLAIN_LOOP _Pragma("clang loop vectorize(disable) unroll(disable)") /* short: not worth a compiler's time */
 
 typedef __global const float *restrict in_t;
@@ -104,7 +116,8 @@ typedef CAT(ushort, VW) loose_ushort __attribute__((aligned(2)));
     }
 #define STORE_PART(v, p, count) CAT(STORE_PART, VW)(SETTLE(v), p, count)
 
-/* Hints for passes that do little but read and write much.
+#define LINE 16 /* floats of a line of the cache */
+/* Hints for what waits for memory.
  * PREFETCH     asks for the line of the cache some floats behind p: by itself a CPU does not look ahead beyond the end of a page
  * STREAM_STORE stores a vector past the caches, which else read what is to be overwritten; p is aligned to the vector. Such stores
  *              may overtake others, those that tell of a kernel's end too: a work-item ends with STREAM_END */
@@ -113,7 +126,7 @@ typedef CAT(ushort, VW) loose_ushort __attribute__((aligned(2)));
 #define STREAM_STORE(v, p) __builtin_nontemporal_store(SETTLE(v), (__global floatv *)(p))
 #define STREAM_END __sync_synchronize();
 #else
-#define PREFETCH(p, floats)
+#define PREFETCH(p, floats) (void)0
 #define STREAM_STORE(v, p) STORE(v, p)
 #define STREAM_END
 #endif

@@ -124,21 +124,24 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy, out_t gradients, int n)
     int c0 = FIRST_UNIT, first = get_global_id(1) * BAND, last = min(first + BAND, INPUTS);
     NO_UNROLL for (int tile = first; tile < last; tile += ROWS) {
         int k0 = INPUTS % ROWS != 0 ? min(tile, INPUTS - ROWS) : tile;
+        __global const float *left = x + k0, *right = dy + c0;
         floatv acc[ROWS][Q];
         UNROLL for (int p = 0; p < ROWS; p++) {
             UNROLL for (int q = 0; q < Q; q++)
                 acc[p][q] = SPLAT(0.0f);
         }
-        NO_UNROLL for (int s = 0; s < n; s++) {
+        BY_4(s, n, {
             floatv d[Q];
             UNROLL for (int q = 0; q < Q; q++)
-                d[q] = LOAD(dy + s * UNITS + c0 + q * VW);
+                d[q] = LOAD(right + q * VW);
             UNROLL for (int p = 0; p < ROWS; p++) {
-                floatv v = SPLAT(x[s * INPUTS + k0 + p]);
+                floatv v = SPLAT(left[p]);
                 UNROLL for (int q = 0; q < Q; q++)
                     acc[p][q] = fma(v, d[q], acc[p][q]);
             }
-        }
+            left += INPUTS;
+            right += UNITS;
+        })
         UNROLL for (int p = 0; p < ROWS; p++) {
             UNROLL for (int q = 0; q < Q; q++)
                 SAVE(acc[p][q], k0 + p, c0 + q * VW)

@@ -41,7 +41,6 @@
 #define POOLED (POOL_H * POOL_W > 1)
 #define LOADS(p) (*(__local const floatv *)(p))
 #define STORES(v, p) (*(__local floatv *)(p) = (v))
-#define LINE 16 /* floats of a cache line */
 /* Floats from place to place of transformed weights, and of the sums for their gradients, which are followed by the bias's. */
 #define U_AT (BLOCKS * SRC_C * PANEL + LINE)
 #define SUMS_AT (SRC_C * DST_CP + LINE)
@@ -82,7 +81,8 @@
 #endif
 
 #ifdef KERNEL_weights
-/* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; BACK: [tap][DST_C][k]; TURNED: taps from last to first. Work-item (block, run of k). */
+/* u[at][block][k][PANEL] = G w G'. weights are [tap][k][DST_C]; BACK: [tap][DST_C][k]; TURNED: taps from last to first.
+ * Work-item (block, run of k). */
 SOLO_KERNEL(weights)(in_t weights, out_t u)
 {
     FOR_WEIGHTS(k, c, Q, DST_CP) {
@@ -125,6 +125,13 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 #error stage_memory is too small
 #endif
 #define FOR_CHANNELS(c, line, step, channels) NO_UNROLL for (int c = line; c < min((line) + (step), channels); c += VW)
+
+/* While products are summed in the caches, what is read or written next is asked for: count floats from p on, in as many slices as
+ * there are products. */
+#define SLICE(count) (((count) / (PLACES * BLOCKS) / LINE + 1) * LINE)
+#define FETCH(p, count, slice)                                                                                        \
+    NO_UNROLL for (int i_ = (slice) * (int)SLICE(count), stop_ = min((int)(count), i_ + (int)SLICE(count)); i_ < stop_; i_ += LINE) \
+        PREFETCH(p, i_);
 
 /* image[rows][IMAGE_W][LINE]: a line of channels of the rows x columns of a source from (top_row, left) on, 0 outside it. */
 #define CLEAR(first, end, to) /* pixels */                 \
@@ -184,6 +191,9 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 #ifdef KERNEL_forward
 #define UNPOOLS 0
 #define RESULT_LINE (POOLED ? LINE : DST_CP)
+#define RESULT_FLOATS ((long)SAMPLES * (OH / POOL_H) * (OW / POOL_W) * DST_C / BANDS)
+#define SOURCE_FLOATS ((long)SAMPLES * IH * IW * SRC_C / BANDS)
+#define FETCH_RESULT(slice) FETCH(y + item * RESULT_FLOATS, RESULT_FLOATS, slice)
 #if KEEP
 #define PLACES_ARGUMENT , __global uchar *restrict places
 #else
@@ -192,6 +202,9 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 SOLO_KERNEL(forward)(in_t x, in_t u, in_t parameters, out_t y PLACES_ARGUMENT, int n)
 #else
 #define UNPOOLS POOLED
+#define RESULT_FLOATS ((long)SAMPLES * OH * OW * DST_C / BANDS)
+#define SOURCE_FLOATS ((long)SAMPLES * (IH / POOL_H) * (IW / POOL_W) * SRC_C / BANDS)
+#define FETCH_RESULT(slice) FETCH(dx + item * RESULT_FLOATS, RESULT_FLOATS, slice) FETCH(mask_y + item * RESULT_FLOATS, RESULT_FLOATS, slice)
 #ifdef KERNEL_transposed_data
 #define RESULT_LINE LINE
 #else
@@ -214,6 +227,7 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
 #define SOURCE_LINE (WINDOWED ? LINE : SRC_CP)
     int band = get_global_id(0), first = get_global_id(1) * SAMPLES, samples = min(SAMPLES, n - first);
     int top = band * BAND, bottom = min(top + BAND, TILES_H), tiles = samples * (bottom - top) * TILES_W;
+    long item = get_global_id(1) * BANDS + band;
 
     /* v = B' source B, or A source A' */
     NO_UNROLL for (int s = 0; s < samples; s++)
@@ -254,6 +268,8 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
     NO_UNROLL for (int at = 0; at < PLACES; at++)
         NO_UNROLL for (int block = 0; block < BLOCKS; block++) {
             __global const float *panel = u + at * U_AT + block * (SRC_C * PANEL);
+            FETCH_RESULT(at * BLOCKS + block)
+            FETCH(x + (item + 1) * SOURCE_FLOATS, SOURCE_FLOATS, at * BLOCKS + block)
             NO_UNROLL for (int t = 0; t < tiles; t += ROWS) {
                 int row = T % ROWS != 0 ? min(t, T - ROWS) : t;
                 __local const float *from = v + at * V_AT + row * SRC_CP;
@@ -261,7 +277,7 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
                 UNROLL for (int p = 0; p < ROWS; p++)
                     UNROLL for (int q = 0; q < Q; q++)
                         acc[p][q] = SPLAT(0.0f);
-                NO_UNROLL for (int k = 0; k < SRC_C; k++) {
+                BY_4(k, SRC_C, {
                     floatv w[Q];
                     UNROLL for (int q = 0; q < Q; q++)
                         w[q] = LOAD(panel + k * PANEL + q * VW);
@@ -270,7 +286,7 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
                         UNROLL for (int q = 0; q < Q; q++)
                             acc[p][q] = fma(b, w[q], acc[p][q]);
                     }
-                }
+                })
                 __local float *to = m + at * M_AT + row * DST_CP + block * PANEL;
                 UNROLL for (int p = 0; p < ROWS; p++)
                     UNROLL for (int q = 0; q < Q; q++)
@@ -392,6 +408,9 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
 #undef START
 #undef SOURCE_LINE
 #undef RESULT_LINE
+#undef RESULT_FLOATS
+#undef SOURCE_FLOATS
+#undef FETCH_RESULT
 #endif
 
 #ifdef KERNEL_backward_weights
@@ -399,12 +418,8 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
  * the sums of dy: at the point 1 a row of A is all ones, so its sum over tiles is that of dy. Work-item: block of DST_CP channels
  * of dy, whose sums stay in its cache, and chunk of CHUNK bands of BAND rows of tiles (or CHUNK groups of SAMPLES samples). Here
  * the source is x, and the result's place is dy's. */
-/* While products are summed in the caches, what the next step will read of p is asked for, as many slices as there are products. */
-#define SPAN(sample) ((sample)*SAMPLES / BANDS)
-#define SLICE(sample) ((SPAN(sample) / (PLACES * BLOCKS) / LINE + 1) * LINE)
-#define FETCH_AHEAD(p, sample, slice)                                                                                          \
-    NO_UNROLL for (int i_ = (slice)*SLICE(sample); i_ < min(SPAN(sample), ((slice) + 1) * SLICE(sample)); i_ += LINE)            \
-        PREFETCH((p) + (long)(step + 1) * SPAN(sample), i_);
+#define NEXT_X ((long)SAMPLES * IH * IW * SRC_C / BANDS) /* floats of a step */
+#define NEXT_DY ((long)SAMPLES * (OH / POOL_H) * (OW / POOL_W) * DST_C / BANDS)
 #define SOURCE_LINE (EDGES ? LINE : SRC_CP)
 #define GRADIENT_WINDOWED (POOLED || OH % M != 0 || OW % M != 0)
 #define GRADIENT_LINE (GRADIENT_WINDOWED ? LINE : DST_CP)
@@ -487,27 +502,28 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
 
         NO_UNROLL for (int at = 0; at < PLACES; at++)
             NO_UNROLL for (int block = 0; block < BLOCKS; block++) {
-                FETCH_AHEAD(x, IH * IW * SRC_C, at * BLOCKS + block)
-                FETCH_AHEAD(dy, OH / POOL_H * (OW / POOL_W) * DST_C, at * BLOCKS + block)
-                __local const float *right = m + at * M_AT + block * PANEL;
+                FETCH(x + (step + 1) * NEXT_X, NEXT_X, at * BLOCKS + block)
+                FETCH(dy + (step + 1) * NEXT_DY, NEXT_DY, at * BLOCKS + block)
                 NO_UNROLL for (int k0 = 0; k0 < SRC_C; k0 += ROWS) {
                     int k = SRC_C % ROWS != 0 ? min(k0, SRC_C - ROWS) : k0;
-                    __local const float *left = v + at * V_AT + k;
+                    __local const float *left = v + at * V_AT + k, *right = m + at * M_AT + block * PANEL;
                     __global float *to = sums + at * SUMS_AT + k * DST_CP + block * PANEL;
                     floatv acc[ROWS][Q];
                     UNROLL for (int p = 0; p < ROWS; p++)
                         UNROLL for (int q = 0; q < Q; q++)
                             acc[p][q] = SPLAT(0.0f);
-                    NO_UNROLL for (int t = 0; t < tiles; t++) {
+                    BY_4(t, tiles, {
                         floatv w[Q];
                         UNROLL for (int q = 0; q < Q; q++)
-                            w[q] = LOADS(right + t * DST_CP + q * VW);
+                            w[q] = LOADS(right + q * VW);
                         UNROLL for (int p = 0; p < ROWS; p++) {
-                            floatv b = SPLAT(left[t * SRC_CP + p]);
+                            floatv b = SPLAT(left[p]);
                             UNROLL for (int q = 0; q < Q; q++)
                                 acc[p][q] = fma(b, w[q], acc[p][q]);
                         }
-                    }
+                        left += SRC_CP;
+                        right += DST_CP;
+                    })
                     UNROLL for (int p = 0; p < ROWS; p++) {
                         if (SRC_C % ROWS == 0 || k + p >= k0) { /* a tile moved back adds none of its rows twice */
                             UNROLL for (int q = 0; q < Q; q++) {
@@ -530,9 +546,8 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
 }
 #endif
 
-#undef SPAN
-#undef SLICE
-#undef FETCH_AHEAD
+#undef NEXT_X
+#undef NEXT_DY
 #undef SOURCE_LINE
 #undef GRADIENT_WINDOWED
 #undef GRADIENT_LINE
@@ -601,8 +616,9 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 #undef CLEAR
 #undef WINDOW
 #undef UNPOOLED_WINDOW
-#undef LINE
 #undef U_AT
 #undef SUMS_AT
 #undef SUMS
 #undef FOR_CHANNELS
+#undef SLICE
+#undef FETCH
