@@ -17,11 +17,11 @@
  * tap reaches is decided by the compiler wherever it can: CLIP says that edges matter at all; then the first and last tile
  * of a row have constant places, and MIDDLE_CLIP says that even tiles between them can touch an edge.
  * POOL_H, POOL_W: max pooling fused behind the convolution, windows side by side (1 x 1: none). forward then takes the rows
- * of a window one after the other (TH is 1, TW a multiple of POOL_W), keeps the largest of each window in registers, and
- * stores the pooled values and, with KEEP, the places of the winners in their windows. The backward passes are given the
- * gradient of pooled values and those places: backward_data first lays the gradient of the whole sample out in local memory,
- * backward_weights takes it apart pixel by pixel.
- * MERGE: the taps of a filter row are one run of KW * SRC_G values of SRC (forward, no edges, no dilation, one group).
+ * of windows at once (TH is POOL_H, TW a multiple of POOL_W) or one after the other (TH is 1), keeps the largest of each
+ * window in registers, and stores the pooled values and, with KEEP, the places of the winners in their windows. The backward
+ * passes are given the gradient of pooled values and those places: backward_data first lays the gradient of the whole sample
+ * out in local memory, backward_weights takes it apart pixel by pixel.
+ * MERGE: away from edges the taps of a filter row see one run of KW * SRC_G values of SRC (forward, no dilation, one group).
  *
  * KEEP: forward stores places.
  *
@@ -38,7 +38,6 @@
 #if defined(KERNEL_forward) || defined(KERNEL_backward_data)
 #define TAIL (DST_G % VW)
 #define BLOCKS ((DST_G + Q * VW - 1) / (Q * VW))
-#define RUN (MERGE ? KW * SRC_G : SRC_G)
 #define ROW_NUMBER(r, kh) ((r)*A_H + B_H + (kh)*C_H)
 #define COLUMN_NUMBER(p, kw) ((p)*A_W + B_W + (kw)*C_W)
 /* Does pixel p of a tile at column ow0 see anything through tap kw; and where. check 0: no edge is near. */
@@ -50,9 +49,9 @@
 #define UNROLL_ROWS NO_UNROLL
 #endif
 #if MERGE && KW * SRC_G <= 9
-#define UNROLL_RUN UNROLL
+#define FOR_RUN(k, run, ...) UNROLL for (int k = 0; k < (run); k++) __VA_ARGS__
 #else
-#define UNROLL_RUN NO_UNROLL
+#define FOR_RUN BY_4
 #endif
 
 #if defined(KERNEL_backward_data) && POOLED
@@ -61,6 +60,35 @@
 #else
 #define SOURCE __global const float
 #define PIXEL SRC_C
+#endif
+
+/* STEP: rows from a tile to the one below it. What that is the first to read and write is asked for ahead. */
+#ifdef KERNEL_forward
+#define STEP (POOLED ? POOL_H : TH)
+#define WINDOW_H POOL_H /* pixels of the destination as it is stored */
+#define WINDOW_W POOL_W
+#define FETCH_RESULT(at) PREFETCH(dst + (at), 0)
+#else
+#define STEP TH
+#define WINDOW_H 1
+#define WINDOW_W 1
+#define FETCH_RESULT(at) PREFETCH(dx + (at), 0), PREFETCH(mask_y + (at), 0)
+#endif
+#define FETCH_RESULTS                                                                                                                \
+    UNROLL for (int i_ = 0; i_ < STEP / WINDOW_H * (TW / WINDOW_W); i_++) {                                                          \
+        int row_ = (oh0 + STEP) / WINDOW_H + i_ / (TW / WINDOW_W), column_ = ow0 / WINDOW_W + i_ % (TW / WINDOW_W);                  \
+        UNROLL for (int c_ = 0; c_ < Q * VW; c_ += LINE)                                                                             \
+            FETCH_RESULT(dst_index + (row_ * (OW / WINDOW_W) + column_) * DST_C + c_);                                               \
+    }
+#if SRC_G == SRC_C && !(defined(KERNEL_backward_data) && POOLED)
+#define FETCH_SOURCES                                                                                                                \
+    UNROLL for (int r_ = 0; r_ < (STEP * A_H + D_H - 1) / D_H; r_++) {                                                               \
+        int row_ = ROW_NUMBER(oh0 + STEP, C_H > 0 ? KH - 1 : 0) / D_H + r_;                                                          \
+        for (int i_ = 0; i_ < TW * A_W / D_W * SRC_C; i_ += LINE)                                                                    \
+            PREFETCH(src + (row_ * IW + ow0 * A_W / D_W) * SRC_C, i_);                                                               \
+    }
+#else
+#define FETCH_SOURCES
 #endif
 
 /* The sums of a tile at (oh0, ow0) of a sample: src points at the group's first channel of its first pixel, weights (and
@@ -77,23 +105,24 @@ static __attribute__((always_inline)) void NAME(sums)(floatv (*acc)[Q], SOURCE *
         UNROLL for (int i = 0; i < TH * TW; i++)
             acc[i][q] = start;
     }
+    const bool merged = MERGE && !check;
+    const int taps = merged ? 1 : KW, run = merged ? KW * SRC_G : SRC_G;
     UNROLL_ROWS for (int kh = 0; kh < KH; kh++) {
 #if CLIP && TH == 1
         if (!INSIDE(ROW_NUMBER(oh0, kh), D_H, IH))
             continue;
 #endif
-        UNROLL for (int kw = 0; kw < (MERGE ? 1 : KW); kw++) {
+        UNROLL for (int kw = 0; kw < taps; kw++) {
             __global const float *w_tap = weights + (kh * KW + kw) * SRC_G_TAP;
-            UNROLL_RUN for (int k = 0; k < RUN; k++) {
+            SOURCE *from = src;
+            FOR_RUN(k, run, {
                 floatv w[Q];
                 UNROLL for (int q = 0; q < Q; q++)
-                    w[q] = LOAD(w_tap + k * W_STEP + q * VW);
+                    w[q] = LOAD(w_tap + q * VW);
                 UNROLL for (int r = 0; r < TH; r++) {
-#if CLIP && TH > 1
-                    if (!INSIDE(ROW_NUMBER(oh0 + r, kh), D_H, IH))
+                    if (CLIP && TH > 1 && !INSIDE(ROW_NUMBER(oh0 + r, kh), D_H, IH))
                         continue;
-#endif
-                    SOURCE *row = src + ROW_NUMBER(oh0 + r, kh) / D_H * (IW * PIXEL) + k;
+                    SOURCE *row = from + ROW_NUMBER(oh0 + r, kh) / D_H * (IW * PIXEL);
                     UNROLL for (int p = 0; p < TW; p++) {
                         if (TAKES(p, kw)) {
                             floatv v = SPLAT(row[COLUMN(p, kw) * PIXEL]);
@@ -102,7 +131,9 @@ static __attribute__((always_inline)) void NAME(sums)(floatv (*acc)[Q], SOURCE *
                         }
                     }
                 }
-            }
+                w_tap += W_STEP;
+                from++;
+            })
         }
     }
 }
@@ -117,6 +148,8 @@ static __attribute__((always_inline)) void NAME(tile)(SOURCE *src, __global cons
                                                       int dst_index, int c0, int row0, const int oh0, int column0,
                                                       const int ow0, const int check)
 {
+    FETCH_SOURCES
+    FETCH_RESULTS
     floatv best[TW / POOL_W][Q];
     intv where[TW / POOL_W][Q];
     UNROLL for (int i = 0; i < TW / POOL_W; i++) {
@@ -125,15 +158,18 @@ static __attribute__((always_inline)) void NAME(tile)(SOURCE *src, __global cons
             where[i][q] = (intv)(0);
         }
     }
-    NO_UNROLL for (int r = 0; r < POOL_H; r++) {
-        floatv acc[TW][Q];
+    NO_UNROLL for (int r = 0; r < POOL_H; r += TH) {
+        floatv acc[TH * TW][Q];
         NAME(sums)(acc, src, weights, bias, oh0 + r, ow0, check);
-        UNROLL for (int i = 0; i < TW; i++) {
+        UNROLL for (int i = 0; i < TH * TW; i++) {
+            const int window = i % TW / POOL_W, in_window = i / TW * POOL_W + i % POOL_W;
             UNROLL for (int q = 0; q < Q; q++) {
-                floatv v = acc[i][q], old = best[i / POOL_W][q];
+                floatv v = acc[i][q], old = best[window][q];
                 intv wins = ~(v <= old) & (old == old);
-                best[i / POOL_W][q] = select(old, v, wins);
-                where[i / POOL_W][q] = select(where[i / POOL_W][q], (intv)(r * POOL_W + i % POOL_W), wins);
+                if (TH == POOL_H && in_window == 0)
+                    wins = (intv)(-1);
+                best[window][q] = select(old, v, wins);
+                where[window][q] = select(where[window][q], (intv)(r * POOL_W + in_window), wins);
             }
         }
     }
@@ -169,6 +205,8 @@ static __attribute__((always_inline)) void NAME(tile)(SOURCE *src, __global cons
                                                       int dst_index, int c0, int row0, const int oh0, int column0,
                                                       const int ow0, const int check)
 {
+    FETCH_SOURCES
+    FETCH_RESULTS
     floatv acc[TH * TW][Q];
     NAME(sums)(acc, src, weights, bias, oh0, ow0, check);
     UNROLL for (int i = 0; i < TH * TW; i++) {
@@ -202,7 +240,6 @@ static __attribute__((always_inline)) void NAME(tile)(SOURCE *src, __global cons
 
 /* Work-item (channel block of a group, band of rows, sample). */
 #ifdef KERNEL_forward
-#define STEP (POOLED ? POOL_H : TH) /* rows from a tile to the next */
 #if KEEP
 #define KEPT_ARGUMENT , __global uchar *place
 #define TILE(column, ow, check) NAME(tile)(src, weights, bias, dst, place, dst_index, c0, row, oh, column, ow, check)
@@ -212,7 +249,6 @@ static __attribute__((always_inline)) void NAME(tile)(SOURCE *src, __global cons
 #endif
 SOLO_KERNEL(forward)(in_t x, in_t parameters, out_t dst KEPT_ARGUMENT)
 #else
-#define STEP TH
 #define TILE(column, ow, check) NAME(tile)(src, weights, weights, dx, mask_y, dst_index, c0, row, oh, column, ow, check)
 SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
 #endif
@@ -269,16 +305,20 @@ SOLO_KERNEL(backward_data)(in_t x, in_t parameters, PLACE_ARGUMENT DX_ARGUMENTS)
 }
 #undef TAIL
 #undef BLOCKS
-#undef RUN
 #undef ROW_NUMBER
 #undef COLUMN_NUMBER
 #undef TAKES
 #undef COLUMN
 #undef UNROLL_ROWS
-#undef UNROLL_RUN
+#undef FOR_RUN
 #undef SOURCE
 #undef PIXEL
 #undef STEP
+#undef FETCH_RESULT
+#undef WINDOW_H
+#undef WINDOW_W
+#undef FETCH_RESULTS
+#undef FETCH_SOURCES
 #undef TILE
 #undef KEPT_ARGUMENT
 #endif

@@ -15,6 +15,7 @@ struct pass {
     struct dimension h, w;
     int source_channels, channels, groups; /* of whole images; the destination's channels */
     bool clip;                             /* a tap can reach outside, or between source pixels */
+    bool merge;                            /* inside, the taps of a filter row see one run of source values */
     int pool_h, pool_w;                    /* of the destination (forward); else 1 */
 };
 
@@ -59,12 +60,18 @@ static int reached(const struct dimension *d, int start, int size, int tap)
 static bool unrolls(const struct pass *pass)
 {
     int k = pass->source_channels / pass->groups;
-    return k == 1 || (!pass->clip && pass->groups == 1 && pass->w.taps * k <= 9);
+    return k == 1 || (pass->merge && !pass->clip && pass->w.taps * k <= 9);
+}
+
+/* Vectors of a tile's sums that a tap adds to: between source pixels there are those of the other taps, kept out of registers. */
+static int live_sums(const struct pass *pass, int height, int width, int q)
+{
+    return height * ((width + pass->w.d - 1) / pass->w.d) * q;
 }
 
 /* Time of a pass over one sample with a tile, in half cycles of a core as in ink_pick_tile(); weights that do not fit
  * the first-level cache come at 32 bytes a cycle, and parts of cache lines are stored slowly. */
-static double tile_cost(const struct ink_call *call, const struct pass *pass, int height, int width, int q)
+static double tile_cost(const struct ink_call *call, const struct pass *pass, int height, int width, int q, bool middle_clip)
 {
     int group = pass->channels / pass->groups, vectors = (group + call->vector_width - 1) / call->vector_width;
     int k = pass->source_channels / pass->groups;
@@ -72,17 +79,19 @@ static double tile_cost(const struct ink_call *call, const struct pass *pass, in
     double vector_bytes = call->vector_width * sizeof(float), fetch = weights > 32768 ? q * vector_bytes / 16.0 : q;
     double cost = 0, store = group * sizeof(float) >= LINE_BYTES && q * vector_bytes < LINE_BYTES ? 12 : 4;
     /* the largest of each window and their places; what has no register is put away once a row of the window */
-    int kept = pass->pool_h * pass->pool_w > 1 ? 2 * width / pass->pool_w * q : 0;
+    int kept = pass->pool_h > height ? 2 * width / pass->pool_w * q : 0;
     int spilled = height * width * q + kept + q + 1 - registers_of(call);
-    double spill = kept && spilled > 0 ? 10.0 * spilled : 0;
+    double spill = kept && spilled > 0 ? 10.0 * spilled : 0, swap = pass->w.d > 1 && spilled > 0 ? 2.0 * spilled : 0;
     for (int i = 0; i * height < pass->h.out; i++)
         for (int j = 0; j * width < pass->w.out; j++) {
+            bool check = pass->clip && (middle_clip || j == 0 || (j + 1) * width >= pass->w.out);
+            bool run = unrolls(pass) || (pass->merge && !check);
             for (int t = 0; t < pass->h.taps; t++) {
                 int rows = reached(&pass->h, tile_start(&pass->h, i, height), height, t);
                 for (int u = 0; u < pass->w.taps && rows; u++) {
                     int pixels = rows * reached(&pass->w, tile_start(&pass->w, j, width), width, u);
                     double fma = (double)pixels * q, loads = pixels + fetch, step = fma > loads ? fma : loads;
-                    cost += k * (step > 8 ? step : 8) + (u && unrolls(pass) ? 0 : 8);
+                    cost += k * (step > 8 ? step : 8) + (u && run ? 0 : 8) + swap;
                 }
             }
             cost += store * height * width * q + spill; /* start and store */
@@ -129,12 +138,13 @@ static int pick_tiles(const struct ink_call *call, const struct pass *pass, stru
     bool pooled = pass->pool_h * pass->pool_w > 1;
     for (int q = 1; q <= 4; q++)
         for (int width = pass->pool_w; width <= pass->w.out && vectors % q == 0; width += pass->pool_w)
-            for (int height = 1; height <= pass->h.out && height * width * q + ahead * (q + 1) <= registers; height++) {
-                /* several rows: whole rows only, where edges matter the whole image, and none of a window's */
-                if (height > 1 && (pooled || width < pass->w.out || (pass->clip && height < pass->h.out)))
+            for (int height = 1; height <= pass->h.out && live_sums(pass, height, width, q) + ahead * (q + 1) <= registers; height++) {
+                /* several rows: those of a window, or else whole rows only; where edges matter the whole image */
+                bool rows = pooled ? height == pass->pool_h && !pass->clip : width == pass->w.out && (!pass->clip || height == pass->h.out);
+                if (height > 1 && !rows)
                     continue;
                 bool middle = pass->clip && middle_clips(&pass->w, width);
-                double cost = tile_cost(call, pass, height, width, q) * (middle ? 4 : 1);
+                double cost = tile_cost(call, pass, height, width, q, middle) * (middle ? 4 : 1);
                 keep_best(best, &count, &(struct image_tile){cost, height, width, q, middle}, sizeof *best);
             }
     return count;
@@ -154,7 +164,7 @@ static void define_dimension(struct ink_launches *list, struct ink_launch *launc
 
 /* What both image passes share: the tile and the range. The caller adds arguments and the rest of the defines. */
 static struct ink_launch *emit_image_pass(struct ink_launches *list, const struct ink_call *call, struct pass *pass, const char *kernel,
-                                          const char *label, bool merge)
+                                          const char *label)
 {
     struct ink_launch *launch = ink_launch_add(list, "conv_direct.cl", kernel, label);
     struct image_tile tiles_of[MOST_VARIANTS];
@@ -172,7 +182,7 @@ static struct ink_launch *emit_image_pass(struct ink_launches *list, const struc
     ink_define_int(list, launch, "Q", tile.q);
     ink_define_int(list, launch, "CLIP", pass->clip);
     ink_define_int(list, launch, "MIDDLE_CLIP", tile.middle_clip);
-    ink_define_int(list, launch, "MERGE", merge && !pass->clip && pass->groups == 1);
+    ink_define_int(list, launch, "MERGE", pass->merge);
 
     /* A work-item takes all rows, unless too few are left to share out; a band is a multiple of the tile's (or window's) height. */
     int items = blocks * pass->groups * call->batch, bands = items >= 64 ? 1 : (64 + items - 1) / items;
@@ -194,6 +204,7 @@ static struct pass forward_pass(const struct ink_node *node)
         .h = {node->in.height, out.height, l->filter_height, l->stride_height, -l->pad_top, l->dilation_height, 1},
         .w = {node->in.width, out.width, l->filter_width, l->stride_width, -l->pad_left, l->dilation_width, 1},
         .source_channels = node->in.channels, .channels = l->units, .groups = l->groups, .pool_h = 1, .pool_w = 1,
+        .merge = l->groups == 1 && l->dilation_width == 1,
     };
     if (node->pool.height) {
         pass.pool_h = node->pool.height;
@@ -250,7 +261,7 @@ void ink_conv_direct_forward(struct ink_launches *list, const struct ink_call *c
     struct pass pass = forward_pass(node);
     bool keep = node->pool.height && call->saved[0] != INK_NO_VALUE;
     int k = node->in.channels / l->groups;
-    struct ink_launch *launch = emit_image_pass(list, call, &pass, "forward", "forward direct", l->dilation_width == 1);
+    struct ink_launch *launch = emit_image_pass(list, call, &pass, "forward", "forward direct");
     ink_define_int(list, launch, "SRC_G_TAP", (long)k * l->units);
     ink_define_int(list, launch, "W_STEP", l->units);
     ink_define_int(list, launch, "W_GROUP", l->units / l->groups);
@@ -273,7 +284,7 @@ void ink_conv_direct_backward_data(struct ink_launches *list, const struct ink_c
     int taps = l->filter_height * l->filter_width, k = node->in.channels / l->groups;
     ink_value turned = ink_value_create(list, "transposed weights", 0, (size_t)taps * (size_t)k * (size_t)l->units * sizeof(float));
     ink_emit_transpose(list, call, call->parameters, turned, taps, k, l->units);
-    struct ink_launch *launch = emit_image_pass(list, call, &pass, "backward_data", "backward_data direct", false);
+    struct ink_launch *launch = emit_image_pass(list, call, &pass, "backward_data", "backward_data direct");
     ink_define_int(list, launch, "SRC_G_TAP", (long)k * l->units);
     ink_define_int(list, launch, "W_STEP", k);
     ink_define_int(list, launch, "W_GROUP", (long)(l->units / l->groups) * k);
