@@ -17,16 +17,22 @@
 #define DRAW_CONTRAST 7
 #define DRAW_ERASE 8     /* top, bottom, left, right */
 #define FIELD_NUMBERS 16 /* index of the first number of the control points */
+#if ACROSS
+#define PIXELS_KERNEL SOLO_KERNEL
+#else
+#define PIXELS_KERNEL KERNEL
+#endif
 
 #ifdef KERNEL_draw
 /* BLOCKS items a sample: each draws 4 * VW control points, and the first the rest too. angle in radians; largest draws. */
 #define DRAW(k, largest) ((largest) * (2.0f * number[k] - 1.0f))
-ITEMS_KERNEL(draw)(__global const uint *order, __global float *draws,
 #if FIELD
-                   __global float *field,
+#define FIELD_ARGUMENT __global float *field,
+#else
+#define FIELD_ARGUMENT
 #endif
-                   int start, int n, uint seed_low, uint seed_high, uint epoch, float shift, float angle, float scale, float shear,
-                   float elastic, float thickness, float contrast, float erase)
+ITEMS_KERNEL(draw)(__global const uint *order, __global float *draws, FIELD_ARGUMENT int start, int n, uint seed_low, uint seed_high, uint epoch,
+                   float shift, float angle, float scale, float shear, float elastic, float thickness, float contrast, float erase)
 {
     FOR_ITEMS(item, n * BLOCKS) {
         int s = item / BLOCKS, block = item % BLOCKS;
@@ -85,12 +91,7 @@ ITEMS_KERNEL(draw)(__global const uint *order, __global float *draws,
             max(max(load(here, i), load(here, right)), max(load(below, left), load(below, i)))), load(below, right))
 #define ONE(row, i) ((uchar)((row)[i] ^ flip))
 #define MANY(row, i) (CAT(vload, VW)(0, (row) + (i)) ^ (CAT(uchar, VW))(flip))
-#if ACROSS
-SOLO_KERNEL(thicken)
-#else
-KERNEL(thicken)
-#endif
-(__global const uchar *images, __global const uint *rows, in_t draws, out_t x, int begin)
+PIXELS_KERNEL(thicken)(__global const uchar *images, __global const uint *rows, in_t draws, out_t x, int begin)
 {
     int s = get_global_id(1);
 #if ACROSS
@@ -172,19 +173,17 @@ typedef float NAME(source);
 typedef uchar NAME(source);
 #endif
 
-#if ACROSS
-SOLO_KERNEL(warp)
+#if THICK
+#define ROWS_ARGUMENTS
 #else
-KERNEL(warp)
-#endif
-(__global const NAME(source) *source,
-#if !THICK
- __global const uint *rows, int begin,
+#define ROWS_ARGUMENTS __global const uint *rows, int begin,
 #endif
 #if FIELD
- in_t field,
+#define FIELD_ARGUMENT in_t field,
+#else
+#define FIELD_ARGUMENT
 #endif
- in_t draws, out_t x)
+PIXELS_KERNEL(warp)(__global const NAME(source) *source, ROWS_ARGUMENTS FIELD_ARGUMENT in_t draws, out_t x)
 {
     int s = get_global_id(1);
 #if ACROSS
@@ -295,11 +294,12 @@ KERNEL(warp)
 #ifdef KERNEL_finish
 /* An item is 4 * VW values of a sample. Noise is the sum of the four bytes of a word, less its mean and over its deviation: nearly
  * normal, and the same on every device. */
-ITEMS_KERNEL(finish)(__global float *x, __global const uint *order,
 #if CONTRAST || ERASE
-                     in_t draws,
+#define DRAWS_ARGUMENT in_t draws,
+#else
+#define DRAWS_ARGUMENT
 #endif
-                     int start, int n, uint seed_low, uint seed_high, uint epoch,
+ITEMS_KERNEL(finish)(__global float *x, __global const uint *order, DRAWS_ARGUMENT int start, int n, uint seed_low, uint seed_high, uint epoch,
                      float deviation)
 {
     FOR_ITEMS(item, n * BLOCKS) {
@@ -355,3 +355,7 @@ ITEMS_KERNEL(finish)(__global float *x, __global const uint *order,
 #undef DRAW_CONTRAST
 #undef DRAW_ERASE
 #undef FIELD_NUMBERS
+#undef PIXELS_KERNEL
+#undef ROWS_ARGUMENTS
+#undef FIELD_ARGUMENT
+#undef DRAWS_ARGUMENT

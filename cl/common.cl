@@ -32,7 +32,9 @@
 /* Declares the local memory of a kernel: an array of so many floats, the only one. */
 #define LOCAL_FLOATS(name, count) CAT(LOCAL_FLOATS_, STAGE)(name, count)
 #define LOCAL_FLOATS_0(name, count) __local float name[count] __attribute__((aligned(64)));
-#define LOCAL_FLOATS_1(name, count) __local float *name = stage_memory;
+#define LOCAL_FLOATS_1(name, count)                                                   \
+    __local float *name = stage_memory;                                               \
+    typedef char stage_memory_is_large_enough[(count) <= STAGE_FLOATS ? 1 : -1];
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("nounroll")
 /* The body, its last argument, for i from 0 to count - 1, four at a time: the speed of short loops else depends on how they lie in lines

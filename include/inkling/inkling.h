@@ -624,6 +624,7 @@ struct ink_profile_options {
 struct ink_profile {
     struct ink_launch_info *launches; /* [count], in the order in which they run */
     size_t count;
+    size_t enqueued;            /* what a step hands to the device: several launches in one, where that saves waking the device's cores */
     int batch;
     struct ink_spread step;     /* seconds of a step, one enqueued behind the other as training does it */
     struct ink_spread kernels;  /* seconds that the device spends in all launches of a step together, constant ones left out */

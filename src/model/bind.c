@@ -8,6 +8,7 @@
 #include "device/source.h"
 #include "model/bundle.h"
 #include "model/chain.h"
+#include "model/relay.h"
 #include "model/stages.h"
 #include "tensor/arena.h"
 #include "util/text.h"
@@ -86,7 +87,7 @@ static void write_instance(struct ink_text *text, const struct ink_launch *launc
 }
 
 /* The copies of stages, as functions, and the kernel that calls them; the instance of that. What a stage of a chain writes the next one
- * reads, so none of their pointers is restrict; those of a bundle are as arguments of its kernel: Oclgrind does not know what compilers
+ * reads, so none of their pointers is restrict, nor those of a relay; those of a bundle are as arguments of its kernel: Oclgrind does not know what compilers
  * make of such pointers of functions. */
 static int write_stages(struct ink_text *text, const struct ink_launch *whole, int first)
 {
@@ -98,10 +99,11 @@ static int write_stages(struct ink_text *text, const struct ink_launch *whole, i
         if (ink_stages_code(whole, s) == s)
             write_instance(text, &whole->stages[s], first + s);
     ink_text_add(text, "#undef in_t\n#undef out_t\n#undef restrict\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE_FLOATS\n#undef STAGE\n#define STAGE 0\n");
-    if (whole->side_by_side)
-        ink_bundle_write(text, whole, first, own);
-    else
-        ink_chain_write(text, whole, first, own);
+    switch (whole->joint) {
+    case INK_CHAIN: ink_chain_write(text, whole, first, own); break;
+    case INK_BUNDLE: ink_bundle_write(text, whole, first, own); break;
+    default: ink_relay_write(text, whole, first, own); break;
+    }
     return own;
 }
 
@@ -113,6 +115,7 @@ ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width
     if (bound->reproducible)
         ink_text_add(&text, "#define REPRODUCIBLE 1\n");
     write_source(&text, "common.cl");
+    write_source(&text, "relay.cl");
     for (int b = 0; b < count; b++)
         for (int i = 0; i < bound[b].list->count; i++) {
             const struct ink_launch *launch = &bound[b].list->launches[i];

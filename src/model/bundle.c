@@ -190,7 +190,7 @@ static ink_status make_turn(const struct schedule *s, int turn, int batch, struc
             *out = list->launches[i];
     if (members == 1)
         return INK_OK;
-    *out = (struct ink_launch){.source = "", .kernel = "bundle", .side_by_side = true, .stages = malloc((size_t)members * sizeof *out)};
+    *out = (struct ink_launch){.source = "", .kernel = "bundle", .joint = INK_BUNDLE, .stages = malloc((size_t)members * sizeof *out)};
     if (!out->stages)
         return ink_fail_memory((size_t)members * sizeof *out);
     for (int i = 0; i < list->count; i++)
@@ -218,7 +218,7 @@ static ink_status apply(const struct schedule *s, struct ink_launches *list, int
         list->count = count;
     } else {
         for (int i = 0; i < count; i++)
-            if (made[i].side_by_side) /* what the stages own is the list's still */
+            if (made[i].joint == INK_BUNDLE) /* what the stages own is the list's still */
                 free(made[i].stages);
     }
     free(made);
@@ -280,18 +280,17 @@ static bool same_types(const struct ink_launch *a, const struct ink_launch *b)
     return same;
 }
 
-/* Behind the stages first to end - 1 of one code. */
-static int end_of_code(const struct ink_launch *bundle, int first)
+/* Behind the stages from first on that have one code. */
+static int end_of_code(const struct ink_launch *bundle, int first, int last)
 {
     const struct ink_launch *stages = bundle->stages;
     int end = first + 1;
-    while (end < bundle->stage_count && ink_launch_shares_code(&stages[first], &stages[end]) && same_types(&stages[first], &stages[end]))
+    while (end < last && ink_launch_shares_code(&stages[first], &stages[end]) && same_types(&stages[first], &stages[end]))
         end++;
     return end;
 }
 
-/* The work-groups of stages s to end - 1. */
-static void write_sum(struct ink_text *text, const struct ink_launch *bundle, int s, int end)
+void ink_bundle_write_count(struct ink_text *text, const struct ink_launch *bundle, int s, int end)
 {
     for (int m = s; m < end; m++)
         ink_text_add(text, "%s%s", m > s ? " + " : "", divide(bundle, &bundle->stages[m]).groups);
@@ -326,20 +325,18 @@ static void write_shared(struct ink_text *text, const struct ink_launch *bundle,
     ink_text_add(text, ");\n");
 }
 
-void ink_bundle_write(struct ink_text *text, const struct ink_launch *bundle, int first, int instance)
+void ink_bundle_write_group(struct ink_text *text, const struct ink_launch *bundle, int s, int last, int first)
 {
-    ink_stages_write_head(text, bundle, instance);
-    ink_text_add(text, "    int id = get_global_id(0);\n");
-    for (int s = 0, end, before = 0; s < bundle->stage_count; before = s, s = end) {
-        end = end_of_code(bundle, s);
-        if (s > 0) {
+    for (int begin = s, before = s, end; s < last; before = s, s = end) {
+        end = end_of_code(bundle, s, last);
+        if (s > begin) {
             ink_text_add(text, "    } else if ((id -= ");
-            write_sum(text, bundle, before, s);
+            ink_bundle_write_count(text, bundle, before, s);
             ink_text_add(text, ") < ");
         } else {
             ink_text_add(text, "    if (id < ");
         }
-        write_sum(text, bundle, s, end);
+        ink_bundle_write_count(text, bundle, s, end);
         ink_text_add(text, ") {\n        ");
         if (end > s + 1)
             write_shared(text, bundle, s, end, first);
@@ -348,5 +345,13 @@ void ink_bundle_write(struct ink_text *text, const struct ink_launch *bundle, in
             ink_stages_write_call(text, bundle, s, first, (const char *const[]){division.ids[0], division.ids[1], division.ids[2]});
         }
     }
-    ink_text_add(text, "    }\n}\n");
+    ink_text_add(text, "    }\n");
+}
+
+void ink_bundle_write(struct ink_text *text, const struct ink_launch *bundle, int first, int instance)
+{
+    ink_stages_write_head(text, bundle, instance);
+    ink_text_add(text, "    int id = get_global_id(0);\n");
+    ink_bundle_write_group(text, bundle, 0, bundle->stage_count, first);
+    ink_text_add(text, "}\n");
 }

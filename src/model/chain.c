@@ -26,7 +26,7 @@ static bool is_small(const struct ink_launches *list, const struct ink_launch *l
 static int measure_run(const struct ink_launches *list, int first, int batch, struct ink_launch *chain)
 {
     int end = first;
-    *chain = (struct ink_launch){.source = "", .kernel = "chain"};
+    *chain = (struct ink_launch){.source = "", .kernel = "chain", .joint = INK_CHAIN};
     while (end < list->count && is_small(list, &list->launches[end], batch) && ink_stages_take(chain, &list->launches[end]))
         end++;
     return end - first;

@@ -20,6 +20,7 @@
 
 #include "model/bundle.h"
 #include "model/chain.h"
+#include "model/relay.h"
 #include "model/work.h"
 
 static ink_status emit(struct ink_works *l, struct ink_call *call)
@@ -346,8 +347,12 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     free(l.work);
     if (status || list->status)
         return status ? status : list->status;
-    if (how->training)
-        return how->style == INK_STYLE_CPU && !how->unbundled ? ink_bundle(list, how->batch, how->apart) : INK_OK;
+    if (how->training) {
+        if (how->style != INK_STYLE_CPU || how->unbundled)
+            return INK_OK;
+        INK_TRY(ink_bundle(list, how->batch, how->apart));
+        return how->apart || how->unrelayed ? INK_OK : ink_relay(list, how->device->info.compute_units);
+    }
     INK_TRY(ink_lower_mark_constants(list));
     return how->style == INK_STYLE_CPU ? ink_chain(list, how->batch) : INK_OK;
 }

@@ -21,6 +21,7 @@ struct ink_lowering {
     bool training;                      /* a whole step; else forward and the loss */
     bool apart;                         /* training: without the update */
     bool unbundled;                     /* training: launches stay as operations give them */
+    bool unrelayed;                     /* training: no relays */
     bool probabilities;                 /* evaluation writes INK_PROBABILITIES */
     const char *algorithms;             /* as in struct ink_train_options; may be NULL */
     ink_choose_function choose;         /* asked where the user names no algorithm; may be NULL */

@@ -1,5 +1,6 @@
 /* Making a plan and running it; see plan.h. */
 #include "model/plan_data.h"
+#include "model/relay.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,9 +80,13 @@ static ink_status create_storage(struct ink_plan *plan, bool training, bool aver
         INK_TRY(ink_buffer_zero(plan->device, plan->storage[s], bytes));
         INK_TRY(bind_storage(plan, s, bytes, averaged));
     }
+    INK_TRY(ink_buffer_create(plan->device, INK_RELAY_BYTES, "counters of relays", &plan->counters));
+    INK_TRY(ink_buffer_zero(plan->device, plan->counters, INK_RELAY_BYTES));
     INK_TRY(ink_buffer_create(plan->device, plan->arena_bytes, "the activations and gradients of a batch", &plan->arena));
-    for (int b = 0; b < INK_SECTIONS; b++)
+    for (int b = 0; b < INK_SECTIONS; b++) {
         INK_TRY(ink_bound_storage(&plan->bound[b], INK_ARENA, plan->arena, plan->arena_bytes));
+        INK_TRY(ink_bound_storage(&plan->bound[b], INK_COUNTERS, plan->counters, 0));
+    }
     return INK_OK;
 }
 
@@ -182,7 +187,7 @@ static ink_status begin(struct ink_plan *plan, struct ink_device *device, const 
     *how = (struct ink_lowering){
         .style = options->reproducible ? INK_STYLE_CPU : options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
-        .batch = options->batch, .classes = options->classes, .unbundled = options->unbundled, .probabilities = options->probabilities,
+        .batch = options->batch, .classes = options->classes, .unbundled = options->unbundled, .unrelayed = options->unrelayed, .probabilities = options->probabilities,
         .reproducible = options->reproducible, .algorithms = options->reproducible ? NULL : options->algorithms,
         .choose = options->reproducible ? NULL : options->choose, .choose_user = options->choose_user,
         .options = options->train, .class_weights = options->class_weights, .parameter_offsets = plan->parameter_offsets,
@@ -238,6 +243,8 @@ void ink_plan_destroy(struct ink_plan **out)
             clReleaseMemObject(plan->storage[s]);
     if (plan->arena)
         clReleaseMemObject(plan->arena);
+    if (plan->counters)
+        clReleaseMemObject(plan->counters);
     free(plan->parameter_offsets);
     free(plan);
     *out = NULL;

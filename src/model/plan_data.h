@@ -18,7 +18,7 @@ struct ink_plan {
     size_t *trained_counts, *state_counts;     /* floats in them */
     size_t parameter_floats, state_floats;
     size_t arena_bytes;
-    cl_mem arena;
+    cl_mem arena, counters;
     cl_mem storage[INK_ACCUMULATED + 1]; /* the plan's own, by enum ink_storage up to INK_ACCUMULATED */
     cl_program program;
     cl_int scalars[INK_SCALARS];

@@ -95,7 +95,7 @@ void ink_stages_write_head(struct ink_text *text, const struct ink_launch *whole
     ink_text_add(text, "#undef INSTANCE\n#define INSTANCE %d\nSOLO_KERNEL(%s)(", instance, whole->kernel);
     for (int a = 0; a < whole->argument_count; a++)
         ink_text_add(text, "%s%s%s a%d", a ? ", " : "", ink_stages_type(&whole->arguments[a]),
-                     whole->side_by_side && ink_argument_is_value(&whole->arguments[a]) ? "restrict" : "", a);
+                     whole->joint == INK_BUNDLE && ink_argument_is_value(&whole->arguments[a]) ? "restrict" : "", a);
     ink_text_add(text, ")\n{\n    __local float stage_memory[%zu] __attribute__((aligned(64)));\n", whole->local_floats ? whole->local_floats : 1);
 }
 

@@ -185,7 +185,7 @@ void ink_launch_groups(const struct ink_launch *launch, int n, size_t groups[3])
 {
     for (int d = 0; d < 3; d++)
         groups[d] = ink_range_groups(&launch->range[d], n);
-    if (!launch->side_by_side)
+    if (launch->joint != INK_BUNDLE)
         return;
     groups[0] = 0;
     for (int s = 0; s < launch->stage_count; s++) {

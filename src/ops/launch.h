@@ -33,6 +33,7 @@ enum ink_storage {
     INK_PREDICTIONS,   /* int: predicted class, likewise */
     INK_PROBABILITIES, /* float: [place in the order][classes] */
     INK_ROWS,          /* uint: where images are in INK_IMAGES: the order itself, or for those that are sent batch by batch their places there */
+    INK_COUNTERS,      /* int: what the work-groups of a relay count with; 0 between launches */
     INK_STORAGES
 };
 
@@ -94,6 +95,10 @@ struct ink_range {
     size_t local;              /* work-items in a group */
 };
 
+/* How one launch does several: a chain one after the other in a single work-item (model/chain.h), a bundle each in work-groups of its own
+ * (model/bundle.h), a relay in legs, of stages that do not wait for each other, whose work-groups a few work-groups share out (model/relay.h). */
+enum ink_joint { INK_ALONE, INK_CHAIN, INK_BUNDLE, INK_RELAY };
+
 struct ink_launch;
 /* A launch that is not a kernel of ours but a call into a library (CLBlast): buffers are those of the arguments in
  * order, NULL where an argument is no buffer; n is the samples of the step. */
@@ -119,10 +124,10 @@ struct ink_launch {
     double sample_flops, fixed_flops; /* direct-algorithm floating-point operations: sample_flops * n + fixed_flops */
     double speedup;            /* operations of the direct algorithm for each that it does, about; 0 stands for 1 */
     size_t local_floats;       /* of local memory, for a kernel that can be a stage with it (STAGE in common.cl) */
-    struct ink_launch *stages; /* the launches that it does: a chain one after the other in a single work-item, a bundle each in work-groups
-                                  of its own; from malloc(), freed with the list; NULL: neither */
+    enum ink_joint joint;      /* whether it is several in one, and how */
+    struct ink_launch *stages; /* those; from malloc(), freed with the list; NULL: it is alone */
     int stage_count;
-    bool side_by_side;         /* a bundle; its ranges are those of its stages */
+    int leg;                   /* of a stage of a relay */
     double error_factor;       /* rounding errors beside those of direct sums, at most; 0 stands for 1 */
     ink_host_call call;        /* NULL for a kernel */
     void *call_data;           /* for call; from malloc(), freed with the list */

@@ -66,8 +66,10 @@ void plan_print(const struct ink_profile *profile, double peak)
     print_figures(profile->kernels, totals.flops, totals.bytes, peak);
     printf("\n     %-*s  %-*s", width, "step, in a chain", algorithms, "");
     print_figures(profile->step, totals.flops, totals.bytes, peak);
-    printf("\n\n%s launches; the step takes %+.1f %% beside its launches\n", text_count(profile->count).s,
-           100 * (profile->step.median / profile->kernels.median - 1));
+    printf("\n\n%s launches", text_count(profile->count).s);
+    if (profile->enqueued < profile->count)
+        printf(", handed to the device as %s", text_count(profile->enqueued).s);
+    printf("; the step takes %+.1f %% beside its launches\n", 100 * (profile->step.median / profile->kernels.median - 1));
     if (constants)
         printf("* runs when weights change, not in every step; not in the totals\n");
     plan_print_samples(&profile->samples);
@@ -114,6 +116,7 @@ struct json_object *plan_json(const struct ink_profile *profile, double peak)
     struct plan_totals totals = plan_sum(profile);
     json_object_object_add(root, "batch", json_object_new_int(profile->batch));
     json_object_object_add(root, "launches", list);
+    json_object_object_add(root, "enqueued", json_count(profile->enqueued));
     json_object_object_add(root, "step_seconds", json_spread(profile->step));
     json_object_object_add(root, "kernel_seconds", json_spread(profile->kernels));
     json_object_object_add(root, "flop", json_real(totals.flops));

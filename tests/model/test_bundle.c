@@ -42,7 +42,7 @@ static const char *bundle(bool gradients_at_once)
     for (int i = 0; i < list.count; i++) {
         const struct ink_launch *launch = &list.launches[i], *stages = launch->stages ? launch->stages : launch;
         int count = launch->stages ? launch->stage_count : 1;
-        ck_assert(launch->side_by_side == (launch->stages != NULL));
+        ck_assert((launch->joint == INK_BUNDLE) == (launch->stages != NULL));
         at += (size_t)snprintf(text + at, sizeof text - at, "%s%s", i ? " " : "", launch->stages ? "[" : "");
         for (int s = 0; s < count; s++)
             at += (size_t)snprintf(text + at, sizeof text - at, "%s%s", s ? " " : "", stages[s].label);

@@ -53,7 +53,7 @@ START_TEST(small_launches_of_an_evaluation_become_one)
                      "conv2 forward direct, dense1 forward direct, softmax cross-entropy]");
     const struct ink_launches *training = ink_plan_launches(trial.plan, INK_SECTION_TRAIN);
     for (int i = 0; i < training->count; i++)
-        ck_assert(!training->launches[i].stages || training->launches[i].side_by_side);
+        ck_assert(!training->launches[i].stages || training->launches[i].joint == INK_BUNDLE || training->launches[i].joint == INK_RELAY);
     close_trial();
     static const struct { int batch; enum ink_style style; } whole[] = {{FEW + 1, INK_STYLE_CPU}, {1, INK_STYLE_GPU}};
     for (int k = 0; k < 2; k++) {

@@ -1,0 +1,105 @@
+/* Making relays, and their kernels; see relay.h, stages.h and cl/relay.cl.
+ *
+ *     SOLO_KERNEL(relay)(__global void *a0, int a1, __global void *a2, ...)        a0: the counters
+ *     {
+ *         __local float stage_memory[...];
+ *         LEG(a0, 0, 1 * ((1 * a1 + 0) / 1))                                        its work-groups
+ *             int id = at;                                                          as in a bundle
+ *             ...
+ *         LEG_END(a0, 0, 1 * ((1 * a1 + 0) / 1))
+ *         ...
+ *         RELAY_END(a0, 3)
+ *     }
+ */
+#include "model/relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/bundle.h"
+#include "model/stages.h"
+
+static bool can(const struct ink_launch *launch) { return launch->joint == INK_BUNDLE || (launch->joint == INK_ALONE && ink_stages_can(launch)); }
+
+/* Adds what a leg brings to the arguments; false, and nothing added, where that is too much. */
+static bool take(struct ink_launch *relay, const struct ink_launch *leg)
+{
+    int before = relay->argument_count, count = leg->stages ? leg->stage_count : 1;
+    for (int s = 0; s < count; s++)
+        if (!ink_stages_take(relay, leg->stages ? &leg->stages[s] : leg)) {
+            relay->argument_count = before;
+            return false;
+        }
+    return true;
+}
+
+/* Begins a relay with the launches from first on; how many it takes, and how many stages they have. */
+static int measure(const struct ink_launches *list, int first, struct ink_launch *relay, int *stages)
+{
+    int end = first;
+    *stages = 0;
+    while (end < list->count && end - first < INK_RELAY_LEGS && can(&list->launches[end]) && take(relay, &list->launches[end])) {
+        *stages += list->launches[end].stages ? list->launches[end].stage_count : 1;
+        end++;
+    }
+    return end - first;
+}
+
+/* Makes the launches from first on the legs of a relay. */
+static ink_status put(struct ink_launches *list, int first, int legs, int stages, struct ink_launch *relay)
+{
+    relay->stages = malloc((size_t)stages * sizeof *relay->stages);
+    if (!relay->stages)
+        return ink_fail_memory((size_t)stages * sizeof *relay->stages);
+    snprintf(relay->label, sizeof relay->label, "%d in turn: %.24s to %.24s", legs, list->launches[first].label, list->launches[first + legs - 1].label);
+    for (int l = 0; l < legs; l++) {
+        struct ink_launch *leg = &list->launches[first + l];
+        int count = leg->stages ? leg->stage_count : 1, at = relay->stage_count;
+        memcpy(&relay->stages[at], leg->stages ? leg->stages : leg, (size_t)count * sizeof *leg);
+        free(leg->stages);
+        relay->stage_count += count;
+        for (int s = at; s < relay->stage_count; s++)
+            relay->stages[s].leg = l;
+    }
+    ink_stages_sum(relay);
+    list->launches[first] = *relay;
+    list->count -= legs - 1;
+    memmove(&list->launches[first + 1], &list->launches[first + legs], (size_t)(list->count - first - 1) * sizeof *list->launches);
+    return INK_OK;
+}
+
+ink_status ink_relay(struct ink_launches *list, unsigned units)
+{
+    ink_value counters = ink_value_bind(list, "counters", INK_COUNTERS, 0, INK_RELAY_BYTES);
+    for (int first = 0; first < list->count && !list->status; first++) {
+        struct ink_launch relay = {.source = "", .kernel = "relay", .joint = INK_RELAY};
+        int stages;
+        ink_arg_value(list, &relay, INK_ARG_UPDATE, counters);
+        ink_range_fixed(&relay, 0, units, 1, 1);
+        int legs = measure(list, first, &relay, &stages);
+        if (legs > 1)
+            INK_TRY(put(list, first, legs, stages, &relay));
+    }
+    return list->status;
+}
+
+void ink_relay_write(struct ink_text *text, const struct ink_launch *relay, int first, int instance)
+{
+    int legs = 0;
+    ink_stages_write_head(text, relay, instance);
+    for (int s = 0, end; s < relay->stage_count; s = end, legs++) {
+        for (end = s + 1; end < relay->stage_count && relay->stages[end].leg == relay->stages[s].leg; end++)
+            ;
+        for (int part = 0; part < 2; part++) {
+            ink_text_add(text, "    %s(a0, %d, ", part ? "LEG_END" : "LEG", legs);
+            ink_bundle_write_count(text, relay, s, end);
+            ink_text_add(text, ")\n");
+            if (!part) {
+                ink_text_add(text, "    int id = at;\n");
+                ink_bundle_write_group(text, relay, s, end, first);
+            }
+        }
+    }
+    ink_text_add(text, "    RELAY_END(a0, %d)\n}\n", legs);
+}
