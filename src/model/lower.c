@@ -22,6 +22,7 @@
 #include "model/chain.h"
 #include "model/relay.h"
 #include "model/work.h"
+#include "util/cores.h"
 
 static ink_status emit(struct ink_works *l, struct ink_call *call)
 {
@@ -313,6 +314,13 @@ ink_status ink_lower_accumulate(const struct ink_lowering *how, struct ink_launc
     return list->status;
 }
 
+/* Work-groups of relays: they wait awake, so there must be no more than cores to run them on. */
+static unsigned relay_groups(const struct ink_device *device)
+{
+    unsigned cores = ink_cores_allowed();
+    return cores < device->info.compute_units ? cores : device->info.compute_units;
+}
+
 ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *how, struct ink_launches *list, struct ink_lowered *lowered)
 {
     if (!model->count)
@@ -351,7 +359,7 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
         if (how->style != INK_STYLE_CPU || how->unbundled)
             return INK_OK;
         INK_TRY(ink_bundle(list, how->batch, how->apart));
-        return how->apart || how->unrelayed ? INK_OK : ink_relay(list, how->device->info.compute_units);
+        return how->apart || how->unrelayed ? INK_OK : ink_relay(list, relay_groups(how->device));
     }
     INK_TRY(ink_lower_mark_constants(list));
     return how->style == INK_STYLE_CPU ? ink_chain(list, how->batch) : INK_OK;

@@ -69,14 +69,14 @@ static ink_status put(struct ink_launches *list, int first, int legs, int stages
     return INK_OK;
 }
 
-ink_status ink_relay(struct ink_launches *list, unsigned units)
+ink_status ink_relay(struct ink_launches *list, unsigned groups)
 {
     ink_value counters = ink_value_bind(list, "counters", INK_COUNTERS, 0, INK_RELAY_BYTES);
     for (int first = 0; first < list->count && !list->status; first++) {
         struct ink_launch relay = {.source = "", .kernel = "relay", .joint = INK_RELAY};
         int stages;
         ink_arg_value(list, &relay, INK_ARG_UPDATE, counters);
-        ink_range_fixed(&relay, 0, units, 1, 1);
+        ink_range_fixed(&relay, 0, groups, 1, 1);
         int legs = measure(list, first, &relay, &stages);
         if (legs > 1)
             INK_TRY(put(list, first, legs, stages, &relay));

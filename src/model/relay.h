@@ -8,12 +8,12 @@
 /* Bytes of INK_COUNTERS: two lines of the cache for each leg of a relay, and one behind them. */
 enum { INK_RELAY_LEGS = 10, INK_RELAY_BYTES = (2 * INK_RELAY_LEGS + 1) * 64 };
 
-/* Makes one launch of launches and bundles that follow each other, as many as its arguments suffice for, its legs. It has one work-group for
- * each of the units of the device. These take the work-groups of a leg from a counter until none is left, and go on to the next leg when
+/* Makes one launch of launches and bundles that follow each other, as many as its arguments suffice for, its legs. It has so many
+ * work-groups. These take the work-groups of a leg from a counter until none is left, and go on to the next leg when
  * the last is done, waiting awake: cores that are not put to sleep between launches need not be woken, which takes tens of microseconds in
  * a virtual machine, and share the work more evenly than a driver hands it out. No work-group waits for one that may not have begun, as
  * what is waited for has been taken by another that runs. For a training step in CPU style. */
-ink_status ink_relay(struct ink_launches *list, unsigned units);
+ink_status ink_relay(struct ink_launches *list, unsigned groups);
 
 /* Adds the kernel relay_<instance> of a launch with stages, whose functions stand before it and have the instances from first on. */
 void ink_relay_write(struct ink_text *text, const struct ink_launch *relay, int first, int instance);
