@@ -232,6 +232,33 @@ static void note_scalars(struct ink_bound *bound, const cl_int scalars[INK_SCALA
 /* After a failure, some kernels may not have taken them. */
 static void forget_scalars(struct ink_bound *bound) { memset(bound->set, 0, sizeof bound->set); }
 
+static ink_status enqueue_kernel(struct ink_bound *bound, cl_command_queue queue, int i, int n, cl_event *event)
+{
+    const struct ink_launch *launch = &bound->list->launches[i];
+    size_t local[3], global[3];
+    ink_launch_groups(launch, n, global);
+    for (int d = 0; d < 3; d++) {
+        local[d] = launch->range[d].local ? launch->range[d].local : 1;
+        global[d] *= local[d];
+    }
+    cl_int code = clEnqueueNDRangeKernel(queue, bound->kernels[i], 3, NULL, global, local, 0, NULL, event);
+    return ink_cl_check(bound->device, code, "clEnqueueNDRangeKernel", launch->label);
+}
+
+/* All legs at once, or one by one where its work-groups would wait awake for what others' threads keep from a core. */
+static ink_status enqueue_relay(struct ink_bound *bound, cl_command_queue queue, int i, int n, cl_event *event)
+{
+    const struct ink_launch *relay = &bound->list->launches[i];
+    cl_int legs = relay->stages[relay->stage_count - 1].leg + 1, some = ink_crowd_look(&bound->crowd, (unsigned)ink_range_groups(&relay->range[0], n)) ? 1 : legs;
+    for (cl_int first = 0, end; first < legs; first = end) {
+        end = first + some;
+        INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], INK_RELAY_FIRST, sizeof first, &first), "clSetKernelArg", relay->label));
+        INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], INK_RELAY_END, sizeof end, &end), "clSetKernelArg", relay->label));
+        INK_TRY(enqueue_kernel(bound, queue, i, n, end == legs ? event : NULL));
+    }
+    return INK_OK;
+}
+
 static ink_status set_and_enqueue(struct ink_bound *bound, cl_command_queue queue, int i, int n, const bool changed[INK_SCALARS], cl_event *event)
 {
     const struct ink_launch *launch = &bound->list->launches[i];
@@ -241,14 +268,7 @@ static ink_status set_and_enqueue(struct ink_bound *bound, cl_command_queue queu
         if (launch->arguments[a].kind == INK_ARG_SCALAR && changed[launch->arguments[a].as.scalar])
             INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof(cl_int), &bound->scalars[launch->arguments[a].as.scalar]),
                                  "clSetKernelArg", launch->label));
-    size_t local[3], global[3];
-    ink_launch_groups(launch, n, global);
-    for (int d = 0; d < 3; d++) {
-        local[d] = launch->range[d].local ? launch->range[d].local : 1;
-        global[d] *= local[d];
-    }
-    cl_int code = clEnqueueNDRangeKernel(queue, bound->kernels[i], 3, NULL, global, local, 0, NULL, event);
-    return ink_cl_check(bound->device, code, "clEnqueueNDRangeKernel", launch->label);
+    return launch->joint == INK_RELAY ? enqueue_relay(bound, queue, i, n, event) : enqueue_kernel(bound, queue, i, n, event);
 }
 
 static ink_status enqueue(struct ink_bound *bound, cl_command_queue queue, int i, int n, const bool changed[INK_SCALARS], cl_event *event)

@@ -4,6 +4,7 @@
 #define INK_MODEL_BIND_H
 
 #include "ops/launch.h"
+#include "util/crowd.h"
 
 /* A list of launches on its way to the device, and there. Zero it, set the first four, then call in this order:
  * ink_bound_place, ink_program_text on all lists together, a build, ink_bound_kernels, ink_bound_arguments. */
@@ -22,6 +23,7 @@ struct ink_bound {
     bool set[INK_SCALARS];
     bool changed[INK_SCALARS]; /* at the beginning of a run in pieces */
     bool constants_done;      /* constant launches have run since weights last changed; whoever changes them sets it false */
+    struct ink_crowd crowd;   /* while others want the cores, the legs of relays are enqueued one by one */
     size_t allowed_group;     /* work-items the device allows a kernel that asks for more; 0: all fit */
 };
 

@@ -1,12 +1,12 @@
 /* Making relays, and their kernels; see relay.h, stages.h and cl/relay.cl.
  *
- *     SOLO_KERNEL(relay)(__global void *a0, int a1, __global void *a2, ...)        a0: the counters
+ *     SOLO_KERNEL(relay)(__global void *a0, int a1, int a2, int a3, __global void *a4, ...)      the counters, and which legs to do
  *     {
  *         __local float stage_memory[...];
- *         LEG(a0, 0, 1 * ((1 * a1 + 0) / 1))                                        its work-groups
+ *         LEG(a0, 0, 1 * ((1 * a3 + 0) / 1))                                        its work-groups
  *             int id = at;                                                          as in a bundle
  *             ...
- *         LEG_END(a0, 0, 1 * ((1 * a1 + 0) / 1))
+ *         LEG_END(a0, 0)
  *         ...
  *         RELAY_END(a0, 3)
  *     }
@@ -76,6 +76,8 @@ ink_status ink_relay(struct ink_launches *list, unsigned groups)
         struct ink_launch relay = {.source = "", .kernel = "relay", .joint = INK_RELAY};
         int stages;
         ink_arg_value(list, &relay, INK_ARG_UPDATE, counters);
+        ink_arg_int(list, &relay, 0);
+        ink_arg_int(list, &relay, INK_RELAY_LEGS);
         ink_range_fixed(&relay, 0, groups, 1, 1);
         int legs = measure(list, first, &relay, &stages);
         if (legs > 1)
@@ -91,15 +93,11 @@ void ink_relay_write(struct ink_text *text, const struct ink_launch *relay, int 
     for (int s = 0, end; s < relay->stage_count; s = end, legs++) {
         for (end = s + 1; end < relay->stage_count && relay->stages[end].leg == relay->stages[s].leg; end++)
             ;
-        for (int part = 0; part < 2; part++) {
-            ink_text_add(text, "    %s(a0, %d, ", part ? "LEG_END" : "LEG", legs);
-            ink_bundle_write_count(text, relay, s, end);
-            ink_text_add(text, ")\n");
-            if (!part) {
-                ink_text_add(text, "    int id = at;\n");
-                ink_bundle_write_group(text, relay, s, end, first);
-            }
-        }
+        ink_text_add(text, "    LEG(a0, %d, ", legs);
+        ink_bundle_write_count(text, relay, s, end);
+        ink_text_add(text, ")\n    int id = at;\n");
+        ink_bundle_write_group(text, relay, s, end, first);
+        ink_text_add(text, "    LEG_END(a0, %d)\n", legs);
     }
     ink_text_add(text, "    RELAY_END(a0, %d)\n}\n", legs);
 }

@@ -5,6 +5,9 @@
 #include "ops/launch.h"
 #include "util/text.h"
 
+/* The first arguments of its kernel: the counters, the leg to begin with, and that before which to end. */
+enum { INK_RELAY_COUNTERS, INK_RELAY_FIRST, INK_RELAY_END };
+
 /* Bytes of INK_COUNTERS: two lines of the cache for each leg of a relay, and one behind them. */
 enum { INK_RELAY_LEGS = 10, INK_RELAY_BYTES = (2 * INK_RELAY_LEGS + 1) * 64 };
 

@@ -1,12 +1,15 @@
 /* Relays: which launches become one, and that their work-groups do all of every leg before any of the next, step after step. That training
  * with them gives the bits that it gives without is in test_bundle.c. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/bundle.h"
+#include "model/plan_data.h"
 #include "model/relay.h"
 #include "model/trial.h"
 #include "suite.h"
+#include "util/clock.h"
 
 enum { UNITS = 3, BATCH = 4 };
 
@@ -104,31 +107,34 @@ START_TEST(relays_are_divided)
 }
 END_TEST
 
-/* A step on the device: its relays are one launch of so many units, and the losses of steps are those of a plan without. */
+/* On the device: the losses of steps with relays, and with those leg by leg as where others want the cores, are those of a plan without. */
 START_TEST(steps_follow_each_other)
 {
     static const char *const text = "input 12x12x4\nconv 16 3x3 relu\nmax_pool 2x2\nconv 8 3x3\nbatch_norm tanh\ndense 20 relu\ndense 3\n";
     static const struct ink_train_options train = {.optimizer = INK_ADAM, .learning_rate = 0.01};
     enum { IMAGES = 7, STEPS = 25 };
-    float losses[2][STEPS];
+    float losses[3][STEPS];
     ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){12, 12, 4});
-    for (int relayed = 0; relayed < 2; relayed++) {
+    for (int way = 0; way < 3; way++) {
         struct trial trial;
         ink_model *model;
         ck_ok(ink_model_parse(text, &model));
         ck_ok(ink_model_initialise(model, 1));
-        (relayed ? trial_open : trial_open_unbundled)(&trial, model, dataset, &train, IMAGES, INK_STYLE_CPU);
+        (way ? trial_open : trial_open_unbundled)(&trial, model, dataset, &train, IMAGES, INK_STYLE_CPU);
         const struct ink_launches *launches = ink_plan_launches(trial.plan, INK_SECTION_TRAIN);
         for (int i = 0; i < launches->count; i++)
-            ck_assert_int_eq(launches->launches[i].joint == INK_RELAY, relayed);
+            ck_assert_int_eq(launches->launches[i].joint == INK_RELAY, way > 0);
+        if (way == 2)
+            trial.plan->bound[INK_SECTION_TRAIN].crowd = (struct ink_crowd){.last = ink_clock(), .until = INFINITY, .crowded = true};
         for (int step = 0; step < STEPS; step++) {
             trial_run(&trial, INK_SECTION_TRAIN, step % 3, IMAGES - step % 3);
-            losses[relayed][step] = trial.feed.host_losses[step % 3];
+            losses[way][step] = trial.feed.host_losses[step % 3];
         }
         trial_close(&trial);
         ink_model_destroy(&model);
     }
     ck_assert_mem_eq(losses[0], losses[1], sizeof losses[0]);
+    ck_assert_mem_eq(losses[0], losses[2], sizeof losses[0]);
     ck_assert_msg(losses[0][STEPS - 1] != losses[0][0], "nothing was learnt: nothing is tested");
     ink_dataset_destroy(&dataset);
 }
