@@ -65,6 +65,7 @@ static struct ink_plan_bytes count_bytes(const struct ink_plan *plan, const stru
     for (int s = INK_PARAMETERS; s <= INK_ACCUMULATED; s++)
         add_bytes(storage_bytes(plan, s, options->training, averages(options)), &bytes.weights, &bytes.largest);
     add_bytes(plan->arena_bytes, &bytes.arena, &bytes.largest);
+    add_bytes(INK_RELAY_BYTES, &bytes.arena, &bytes.largest);
     return bytes;
 }
 
