@@ -145,7 +145,7 @@ START_TEST(only_what_is_asked_for_is_launched)
     ck_ok(ink_model_parse(models[1], &model));
     for (int i = 0; i < 3; i++) {
         struct trial trial;
-        trial_open(&trial, model, dataset, &asked[i].options, BATCH, INK_STYLE_CPU);
+        trial_open_unbundled(&trial, model, dataset, &asked[i].options, BATCH, INK_STYLE_CPU);
         int count = ink_plan_launches(trial.plan, INK_SECTION_TRAIN)->count;
         plain = i ? plain : count;
         ck_assert_int_eq(count, plain + asked[i].more);
