@@ -61,10 +61,10 @@ ITEMS_KERNEL(squares)(in_t gradients, out_t parts, int vectors)
 #if LOCAL > 1
     __local float sums[LOCAL];
     sums[item] = all;
-    for (int half = LOCAL / 2; half; half /= 2) {
+    for (int others = LOCAL / 2; others; others /= 2) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        if (item < half)
-            sums[item] += sums[item + half];
+        if (item < others)
+            sums[item] += sums[item + others];
     }
     all = sums[0]; /* of work-item 0, which wrote it */
 #endif

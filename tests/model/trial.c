@@ -23,6 +23,15 @@ ink_dataset *trial_dataset(int count, struct ink_shape shape)
     return dataset;
 }
 
+/* Whether a launch has work-groups of several: a plan in GPU style that does not build is made in CPU style. */
+static bool has_groups(const struct ink_launches *list)
+{
+    for (int i = 0; i < list->count; i++)
+        if (list->launches[i].range[0].local > 1)
+            return true;
+    return false;
+}
+
 static void open_as(struct trial *trial, struct ink_model *model, const ink_dataset *dataset, const struct ink_train_options *options, int batch,
                     enum ink_style style, bool unbundled)
 {
@@ -32,6 +41,7 @@ static void open_as(struct trial *trial, struct ink_model *model, const ink_data
         .style = style, .train = &trial->options, .unbundled = unbundled,
     };
     ck_ok(ink_plan_create(test_device(), model, &plan, &trial->plan));
+    ck_assert_msg(style != INK_STYLE_GPU || has_groups(ink_plan_launches(trial->plan, INK_SECTION_EVALUATE)), "the plan is not in GPU style");
     ck_ok(ink_feed_load(test_device(), dataset, 0, &trial->feed));
     for (int section = 0; section < INK_SECTIONS; section++)
         ck_ok(ink_feed_bind(&trial->feed, trial->plan, (enum ink_section)section));
