@@ -59,6 +59,11 @@ class Comparison:
             return command + ["--device", self.arguments.device] + tuning
         return command + ["--variant", variant]
 
+    def skip(self, program, why):
+        if program not in self.skipped:
+            print("skipped: " + why, flush=True)
+        self.skipped[program] = why
+
     def run(self, program, *how):
         """The lines that a program prints, by batch; none where it is skipped or fails."""
         if program in self.skipped:
@@ -77,16 +82,19 @@ class Comparison:
             print("failed: " + self.failures[-1], flush=True)
         for line in lines:
             if "skip" in line:
-                self.skipped[program] = line["skip"]
-                print("skipped: " + line["skip"], flush=True)
+                self.skip(program, line["skip"])
         return {line["batch"]: {"variant": how[3], **line} for line in lines if "batch" in line}
 
     def best_variants(self, program, task, model, batches, steps):
         """The fastest variant for each batch, and all that was tried."""
         if program == "inkling":
-            variants = {name: task == "infer" or not setting for name, setting in SETTINGS.items()}
+            variants = {name: task == "infer" and not self.arguments.gpu or not setting for name, setting in SETTINGS.items()}
         else:
-            variants = importlib.import_module("rival_" + program).VARIANTS.get(task, {})
+            module = importlib.import_module("rival_" + program)
+            if self.arguments.gpu and not hasattr(module, "GPU_VARIANTS"):
+                self.skip(program, "%s has no way to use a GPU here" % module.NAME)
+                return {}, []
+            variants = (module.GPU_VARIANTS if self.arguments.gpu else module.VARIANTS).get(task, {})
         chosen = [name for name, quick in variants.items() if quick or self.arguments.all_variants]
         if len(chosen) == 1 or (chosen and self.arguments.no_trials):
             return {batch: chosen[0] for batch in batches}, []
@@ -126,7 +134,9 @@ class Comparison:
         self.cells += cells.values()
 
     def results(self):
-        return {"machine": "%s, %d cores, %s" % (cpu_name(), rival.cores(), platform.system()),
+        devices = {found["inkling"]["device"] for cell in self.cells for found in cell["rounds"] if "inkling" in found}
+        where = ", ".join(sorted(devices)) + " beside " if self.arguments.gpu and devices else ""
+        return {"machine": "%s%s, %d cores, %s" % (where, cpu_name(), rival.cores(), platform.system()),
                 "date": datetime.date.today().isoformat(), "skipped": self.skipped, "cells": self.cells}
 
 
@@ -154,12 +164,14 @@ def read_arguments():
     parser.add_argument("--warm-up", type=float, default=1.0, help="seconds before timing; one chunk of steps at least")
     parser.add_argument("--limit", type=float, default=600.0, help="seconds a run may take in all")
     parser.add_argument("--data", default=str(rival.ROOT / "data" / "mnist"))
-    parser.add_argument("--device", default="cpu", help="of Inkling; the rivals run on the CPU")
+    parser.add_argument("--device", help="of Inkling: cpu unless told, with --gpu gpu")
+    parser.add_argument("--gpu", action="store_true", help="on the GPU, rivals too; those that cannot are skipped")
     parser.add_argument("--under", default="", help="command to run every program under, for example 'taskset -c 0,1'")
     parser.add_argument("--json", help="write the figures of all rounds to a file")
     parser.add_argument("--markdown", help="write the tables of the README to a file")
     parser.add_argument("--from", dest="earlier", action="append", default=[], help="a file of --json: tell it instead of running")
     arguments = parser.parse_args()
+    arguments.device = arguments.device or ("gpu" if arguments.gpu else "cpu")
     unknown = set(arguments.programs) - set(RIVALS)
     if unknown:
         parser.error("unknown rivals: %s; there are %s" % (", ".join(sorted(unknown)), ", ".join(RIVALS)))

@@ -1,7 +1,7 @@
 """What the rivals of Inkling share: command line, MNIST, and the rules of timing, which are those of bench.c.
 
 A rival is a module with NAME (as printed), VARIANTS (of each task that it can do, name: whether it is quick enough to be
-tried unasked), and prepare(model, variant, threads), which imports its package and gives an object with versions (text),
+tried unasked), GPU_VARIANTS (the same on a GPU, where it can use one), and prepare(model, variant, threads), which imports its package and gives an object with versions (text),
 parameters (a count), and
 
     train(images, labels, batch, steps)   an iterator; each next() runs a chunk of steps: (seconds, mean loss)
@@ -91,10 +91,11 @@ def main(rival):
     parser.add_argument("--steps", type=int, default=100, help="of a chunk that is timed as one")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--warm-up", type=float, default=1.0)
-    parser.add_argument("--variant", help="one of %s" % {task: list(names) for task, names in rival.VARIANTS.items()})
+    parser.add_argument("--variant", help="of %s, on a GPU %s" % tuple(
+        {task: list(names) for task, names in getattr(rival, where, {}).items()} for where in ("VARIANTS", "GPU_VARIANTS")))
     parser.add_argument("--data", default=str(ROOT / "data" / "mnist"))
     arguments = parser.parse_args()
-    variants = list(rival.VARIANTS[arguments.task])
+    variants = list(rival.VARIANTS[arguments.task]) + list(getattr(rival, "GPU_VARIANTS", {}).get(arguments.task, {}))
     arguments.variant = arguments.variant or variants[0]
     if arguments.variant not in variants:
         parser.error("there is no variant '%s' of %s" % (arguments.variant, arguments.task))

@@ -1,4 +1,8 @@
-"""PyTorch: eager with channels_last or the plain layout and fused Adam; torch.compile on request, as it is slow to start."""
+"""PyTorch with fused Adam: eager with channels_last or the plain layout; torch.compile on request, as it is slow to start.
+
+On an NVIDIA GPU a step, or a call, is a CUDA graph: one launch. There PyTorch takes TensorFloat-32 for convolutions unless it
+is forbidden, with products of 10 bits; the variants in fp32 forbid it.
+"""
 import sys
 import time
 
@@ -6,13 +10,21 @@ import rival
 
 NAME = "PyTorch"
 VARIANTS = {task: {"channels_last": True, "plain": True, "compile": False} for task in ("train", "infer")}
+GPU_VARIANTS = {task: {"GPU channels_last": True, "GPU plain": True, "GPU channels_last fp32": True, "GPU plain fp32": True}
+                for task in ("train", "infer")}
 
 
 def prepare(model, variant, threads):
     import torch
     torch.set_num_threads(threads)
     torch.manual_seed(1)
-    return Program(torch, model, variant)
+    if not variant.startswith("GPU"):
+        return Program(torch, model, variant)
+    if not torch.cuda.is_available():
+        raise ImportError("PyTorch sees no GPU")
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = not variant.endswith("fp32")
+    return GraphProgram(torch, model, variant)
 
 
 def build(torch, model):
@@ -92,7 +104,7 @@ class Program:
         self.versions = torch.__version__.split("+")[0]
         self.network, self.functional = build(torch, model)
         self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
-        self.layout = torch.contiguous_format if variant == "plain" else torch.channels_last
+        self.layout = torch.contiguous_format if "plain" in variant else torch.channels_last
         self.network.to(memory_format=self.layout)
         self.run = torch.compile(self.network) if variant == "compile" else self.network
 
@@ -125,6 +137,74 @@ class Program:
         def call():
             with torch.inference_mode():
                 return self.functional.softmax(self.run(x), 1).numpy()
+
+        return call
+
+
+class GraphProgram(Program):
+    """On the GPU: data and order lie there, and what repeats is captured once as a CUDA graph."""
+
+    def __init__(self, torch, model, variant):
+        super().__init__(torch, model, variant)
+        self.network.cuda()
+
+    def capture(self, work):
+        """A graph of work(), and what work() gave; it runs some times first, as the libraries choose their kernels then."""
+        torch = self.torch
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                work()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            given = work()
+        return graph, given
+
+    def train(self, images, labels, batch, steps):
+        torch = self.torch
+        x, y = self.tensor(images).cuda(), torch.from_numpy(labels).cuda()
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3, eps=1e-7, fused=True, capturable=True)
+        self.network.train()
+        chosen = torch.arange(batch, device="cuda")
+        total = torch.zeros((), device="cuda")
+
+        def step():
+            optimizer.zero_grad(set_to_none=True)
+            loss = self.functional.cross_entropy(self.run(x[chosen]), y[chosen])
+            loss.backward()
+            optimizer.step()
+            total.add_(loss.detach())
+
+        graph, _ = self.capture(step)
+        while True:
+            order = torch.randperm(len(x), device="cuda").split(batch)
+            total.zero_()
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            for indices in order:
+                chosen.copy_(indices)
+                graph.replay()
+            loss = total.item()  # waits
+            yield time.perf_counter() - start, loss / steps
+
+    def infer(self, images):
+        torch = self.torch
+        host = self.tensor(images).pin_memory()
+        x = host.cuda()
+        self.network.eval()
+
+        def predict():
+            with torch.inference_mode():
+                return self.functional.softmax(self.run(x), 1)
+
+        graph, given = self.capture(predict)
+
+        def call():
+            x.copy_(host, non_blocking=True)
+            graph.replay()
+            return given.cpu().numpy()
 
         return call
 
