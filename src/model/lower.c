@@ -314,9 +314,13 @@ ink_status ink_lower_accumulate(const struct ink_lowering *how, struct ink_launc
     return list->status;
 }
 
-/* Work-groups of relays: they wait awake, so there must be no more than cores to run them on. */
+/* Work-groups of relays; 0: there are to be none. They wait awake, so there must be no more than cores to run them on. And the device itself
+ * must be of CPU style, not its kernels alone, which others are given for the same bits on every device or where theirs do not build: a GPU
+ * need not let a work-group go on while others wait for it, and llvmpipe ends loops, so those that wait too. */
 static unsigned relay_groups(const struct ink_device *device)
 {
+    if (device->style != INK_STYLE_CPU)
+        return 0;
     unsigned cores = ink_cores_allowed();
     return cores < device->info.compute_units ? cores : device->info.compute_units;
 }
@@ -359,7 +363,8 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
         if (how->style != INK_STYLE_CPU || how->unbundled)
             return INK_OK;
         INK_TRY(ink_bundle(list, how->batch, how->apart));
-        return how->apart || how->unrelayed ? INK_OK : ink_relay(list, relay_groups(how->device));
+        unsigned groups = how->apart || how->unrelayed ? 0 : relay_groups(how->device);
+        return groups ? ink_relay(list, groups) : INK_OK;
     }
     INK_TRY(ink_lower_mark_constants(list));
     return how->style == INK_STYLE_CPU ? ink_chain(list, how->batch) : INK_OK;

@@ -15,7 +15,8 @@ enum { INK_RELAY_LEGS = 10, INK_RELAY_BYTES = (2 * INK_RELAY_LEGS + 1) * 64 };
  * work-groups. These take the work-groups of a leg from a counter until none is left, and go on to the next leg when
  * the last is done, waiting awake: cores that are not put to sleep between launches need not be woken, which takes tens of microseconds in
  * a virtual machine, and share the work more evenly than a driver hands it out. No work-group waits for one that may not have begun, as
- * what is waited for has been taken by another that runs. For a training step in CPU style. */
+ * what is waited for has been taken by another that runs. For a training step in CPU style, on a device
+ * whose own style that is. */
 ink_status ink_relay(struct ink_launches *list, unsigned groups);
 
 /* Adds the kernel relay_<instance> of a launch with stages, whose functions stand before it and have the instances from first on. */

@@ -107,6 +107,26 @@ START_TEST(relays_are_divided)
 }
 END_TEST
 
+/* Kernels in CPU style on a device that is not itself of CPU style, as for reproducible bits on a GPU. */
+START_TEST(devices_of_gpu_style_have_none)
+{
+    static const struct ink_train_options train = {.optimizer = INK_SGD, .learning_rate = 0.1};
+    const struct ink_plan_options options = {.batch = BATCH, .classes = 3, .training = true, .style = INK_STYLE_CPU, .train = &train};
+    struct ink_device device = *test_device();
+    struct ink_plan *plan;
+    ink_model *model;
+    device.style = INK_STYLE_GPU;
+    ck_ok(ink_model_parse("input 4x4x1\ndense 8 relu\ndense 3\n", &model));
+    ck_ok(ink_plan_create(&device, model, &options, &plan));
+    const struct ink_launches *launches = ink_plan_launches(plan, INK_SECTION_TRAIN);
+    ck_assert_int_gt(launches->count, 1);
+    for (int i = 0; i < launches->count; i++)
+        ck_assert_int_ne(launches->launches[i].joint, INK_RELAY);
+    ink_plan_destroy(&plan);
+    ink_model_destroy(&model);
+}
+END_TEST
+
 /* On the device: the losses of steps with relays, and with those leg by leg as where others want the cores, are those of a plan without. */
 START_TEST(steps_follow_each_other)
 {
@@ -114,6 +134,10 @@ START_TEST(steps_follow_each_other)
     static const struct ink_train_options train = {.optimizer = INK_ADAM, .learning_rate = 0.01};
     enum { IMAGES = 7, STEPS = 25 };
     float losses[3][STEPS];
+    if (test_device()->style != INK_STYLE_CPU) {
+        fprintf(stderr, "skipped: there are no relays on a device of GPU style\n");
+        return;
+    }
     ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){12, 12, 4});
     for (int way = 0; way < 3; way++) {
         struct trial trial;
@@ -147,6 +171,7 @@ int main(void)
     tcase_add_test(tcase, what_follows_each_other_becomes_one);
     tcase_add_test(tcase, some_launches_stay_by_themselves);
     tcase_add_test(tcase, relays_are_divided);
+    tcase_add_test(tcase, devices_of_gpu_style_have_none);
     tcase_add_test(tcase, steps_follow_each_other);
     return run_case(suite, tcase);
 }
