@@ -1,8 +1,8 @@
 /* Measuring a model on a device: a step launch by launch beside the step as a whole, and the latency of prediction.
  *
  * A sample is a few steps in a chain, timed together by the host's clock, and one whose launches are timed each by the
- * device's clock (events of a queue with profiling), by a plan of its own without relays (model/relay.h), in which many launches are one.
- * The two alternate, so a machine that slows down slows both. */
+ * device's clock (events of a queue with profiling). Relays (model/relay.h), in which many launches are one, are timed so by a second plan
+ * that has none. The two alternate, so a machine that slows down slows both. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ enum { USUAL_BATCH = 128, LARGEST_BATCH = 1 << 20, LEAST_SAMPLES = 5, MOST_CHAIN
 static const double usual_seconds = 2, chain_seconds = 0.01;
 
 struct session {
-    struct ink_plan *plan, *single; /* the latter without relays */
+    struct ink_plan *plan, *single; /* the latter without relays; NULL: so is the former */
     enum ink_section section;
     struct ink_feed feed;
     struct ink_meter meter;
@@ -65,6 +65,9 @@ static ink_status check(const struct ink_profile_options *given, struct ink_prof
     return ink_measure_seconds(&options->seconds, usual_seconds);
 }
 
+/* The plan whose launches are timed each. */
+static struct ink_plan *timed(const struct session *s) { return s->single ? s->single : s->plan; }
+
 static ink_status chain(struct session *s, int steps, double *seconds)
 {
     cl_command_queue queue = s->feed.device->queue;
@@ -83,7 +86,24 @@ static ink_status sample_step(void *user, double *row)
 {
     struct session *s = user;
     INK_TRY(chain(s, s->chain, row));
-    return ink_plan_time(s->single, s->section, 0, s->batch, s->queue, row + 1);
+    return ink_plan_time(timed(s), s->section, 0, s->batch, s->queue, row + 1);
+}
+
+static bool has_relays(const struct ink_launches *list)
+{
+    for (int i = 0; i < list->count; i++)
+        if (list->launches[i].joint == INK_RELAY)
+            return true;
+    return false;
+}
+
+/* A rate of 0 keeps weights in their range however long it goes on, and costs the same. */
+static ink_status make_ready(struct session *s, struct ink_plan *plan)
+{
+    ink_plan_set_float(plan, INK_LEARNING_RATE, 0.0f);
+    ink_plan_set_float(plan, INK_CORRECTION1, 1.0f);
+    ink_plan_set_float(plan, INK_CORRECTION2, 1.0f);
+    return ink_feed_bind(&s->feed, plan, s->section);
 }
 
 static ink_status open_step(struct session *s, ink_model *model, ink_device *device, const struct ink_profile_options *options)
@@ -98,26 +118,23 @@ static ink_status open_step(struct session *s, ink_model *model, ink_device *dev
     s->section = options->inference ? INK_SECTION_EVALUATE : INK_SECTION_TRAIN;
     s->batch = options->batch;
     INK_TRY(ink_plan_create(device, model, &how, &s->plan));
-    how.unrelayed = true;
-    INK_TRY(ink_plan_create(device, model, &how, &s->single));
+    how.unrelayed = has_relays(ink_plan_launches(s->plan, s->section));
+    if (how.unrelayed)
+        INK_TRY(ink_plan_create(device, model, &how, &s->single));
     INK_TRY(ink_feed_create(device, (size_t)s->batch, ink_shape_count(model->input), classes, &s->feed));
     INK_TRY(draw_images((size_t)s->batch * s->feed.sample_bytes, &s->images));
     INK_TRY(ink_buffer_write(s->feed.device, s->feed.images, 0, s->images, (size_t)s->batch * s->feed.sample_bytes));
     INK_TRY(ink_feed_order(&s->feed, NULL, 0));
-    for (int p = 0; p < 2; p++) {
-        struct ink_plan *plan = p ? s->single : s->plan;
-        /* a rate of 0 keeps weights in their range however long it goes on, and costs the same */
-        ink_plan_set_float(plan, INK_LEARNING_RATE, 0.0f);
-        ink_plan_set_float(plan, INK_CORRECTION1, 1.0f);
-        ink_plan_set_float(plan, INK_CORRECTION2, 1.0f);
-        INK_TRY(ink_feed_bind(&s->feed, plan, s->section));
-    }
+    INK_TRY(make_ready(s, s->plan));
+    if (s->single)
+        INK_TRY(make_ready(s, s->single));
     s->queue = clCreateCommandQueue(device->context, device->id, CL_QUEUE_PROFILING_ENABLE, &code);
     INK_TRY(ink_cl_check(device, code, "clCreateCommandQueue", "a queue with profiling"));
     INK_TRY(ink_meter_create(device, &s->meter));
-    s->launches = (size_t)ink_plan_launches(s->single, s->section)->count;
+    s->launches = (size_t)ink_plan_launches(timed(s), s->section)->count;
     INK_TRY(chain(s, 2, &seconds)); /* the driver finishes kernels at their first run */
-    INK_TRY(ink_plan_run(s->single, s->section, 0, s->batch, NULL));
+    if (s->single)
+        INK_TRY(ink_plan_run(s->single, s->section, 0, s->batch, NULL));
     INK_TRY(chain(s, 2, &seconds));
     double steps = seconds > 0 ? chain_seconds / seconds : MOST_CHAIN;
     s->chain = steps < 1 ? 1 : steps > MOST_CHAIN ? MOST_CHAIN : (int)steps;
@@ -196,7 +213,7 @@ static ink_status describe(const struct session *s, const ink_model *model, cons
 
 static ink_status tell(const struct session *s, const ink_model *model, double *rows, struct ink_profile *profile)
 {
-    const struct ink_launches *list = ink_plan_launches(s->single, s->section);
+    const struct ink_launches *list = ink_plan_launches(timed(s), s->section);
     size_t columns = s->launches + 1, kept = profile->samples.kept;
     profile->batch = s->batch;
     profile->count = s->launches;
