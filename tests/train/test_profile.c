@@ -1,8 +1,10 @@
 /* The profile of a step against what is known of a small model: which launches there are, their FLOP against those of the
  * layers, their bytes by hand; and the measuring itself: its statistics, its ranges, its errors. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "device/device.h"
 #include "device/measure.h"
 #include "suite.h"
 
@@ -21,16 +23,19 @@ static void open_both(ink_model **model, ink_device **device)
     ck_ok(ink_device_open(NULL, device));
 }
 
+static bool has(const struct ink_launch_info *launch, const char *name)
+{
+    bool found = strncmp(launch->label, name, strlen(name)) == 0;
+    for (size_t s = 0; s < launch->stage_count; s++)
+        found |= strncmp(launch->stages[s], name, strlen(name)) == 0;
+    return found;
+}
+
 static const struct ink_launch_info *find(const struct ink_profile *profile, const char *name)
 {
-    for (size_t i = 0; i < profile->count; i++) {
-        const struct ink_launch_info *launch = &profile->launches[i];
-        bool found = strncmp(launch->label, name, strlen(name)) == 0;
-        for (size_t s = 0; s < launch->stage_count; s++)
-            found |= strncmp(launch->stages[s], name, strlen(name)) == 0;
-        if (found)
-            return launch;
-    }
+    for (size_t i = 0; i < profile->count; i++)
+        if (has(&profile->launches[i], name))
+            return &profile->launches[i];
     ck_abort_msg("no launch is or has \"%s\"", name);
     return NULL;
 }
@@ -45,6 +50,7 @@ START_TEST(test_inference)
     ck_ok(ink_model_profile(model, device, &(struct ink_profile_options){.batch = BATCH, .inference = true, .seconds = short_time,
                                                                          .algorithms = "conv=direct,dense=direct"}, &profile));
     ck_assert_int_eq(profile.batch, BATCH);
+    ck_assert_uint_eq(profile.enqueued, profile.count);
     check_spread(profile.step);
     check_spread(profile.kernels);
     ck_assert_uint_ge(profile.samples.kept, 5);
@@ -90,6 +96,10 @@ START_TEST(test_training)
     float before = weights.data[0];
     ck_ok(ink_model_profile(model, device, &(struct ink_profile_options){.batch = BATCH, .seconds = short_time}, &profile));
     ck_assert(weights.data[0] == before); /* NOLINT: the same bits */
+    if (device->style == INK_STYLE_CPU) /* relays */
+        ck_assert_uint_lt(profile.enqueued, profile.count);
+    else
+        ck_assert_uint_eq(profile.enqueued, profile.count);
     find(&profile, "conv1 backward_weights");
     const struct ink_launch_info *dense = find(&profile, "dense1 backward_data");
     ck_assert_uint_eq(dense->stage_count, 2);
@@ -106,6 +116,32 @@ START_TEST(test_training)
     ck_assert_double_ge(find(&profile, "Adam")->bytes, 7.0 * 4 * (double)ink_model_parameter_count(model));
     check_spread(profile.step);
     ink_profile_free(&profile);
+    ink_device_destroy(&device);
+    ink_model_destroy(&model);
+}
+END_TEST
+
+START_TEST(test_bundle_of_two_layers)
+{
+    ink_model *model;
+    ink_device *device;
+    struct ink_profile profile;
+    ck_ok(ink_model_parse("input 8x8x2\nconv 16 3x3\nconv 16 3x3\ndense 10\n", &model));
+    ck_ok(ink_device_open(NULL, &device));
+    if (device->style == INK_STYLE_CPU) {
+        /* a batch of which there are partial gradients to add up, which are not too many to wait for the layer before */
+        const struct ink_profile_options options = {.batch = 32, .seconds = short_time, .algorithms = "conv=direct"};
+        ck_ok(ink_model_profile(model, device, &options, &profile));
+        const struct ink_launch_info *bundle = find(&profile, "conv2 reduce");
+        ck_assert_uint_eq(bundle->stage_count, 2);
+        ck_assert(has(bundle, "conv1 backward_weights direct"));
+        ck_assert_str_eq(bundle->algorithm, "direct");
+        ck_assert_str_eq(bundle->layer, "");
+        ck_assert_str_eq(find(&profile, "conv1 reduce")->layer, "conv1");
+        ink_profile_free(&profile);
+    } else {
+        fprintf(stderr, "skipped: there are no bundles on a device of GPU style\n");
+    }
     ink_device_destroy(&device);
     ink_model_destroy(&model);
 }
@@ -158,4 +194,4 @@ START_TEST(test_spread)
 }
 END_TEST
 
-int main(void) RUN_SUITE("profile", test_inference, test_training, test_latency, test_refusals, test_spread)
+int main(void) RUN_SUITE("profile", test_inference, test_training, test_bundle_of_two_layers, test_latency, test_refusals, test_spread)
