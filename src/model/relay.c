@@ -22,12 +22,16 @@
 
 static bool can(const struct ink_launch *launch) { return launch->joint == INK_BUNDLE || (launch->joint == INK_ALONE && ink_stages_can(launch)); }
 
+/* What a leg consists of: the stages of a bundle, or the launch itself. */
+static const struct ink_launch *stages_of(const struct ink_launch *leg) { return leg->stages ? leg->stages : leg; }
+static int count_of(const struct ink_launch *leg) { return leg->stages ? leg->stage_count : 1; }
+
 /* Adds what a leg brings to the arguments; false, and nothing added, where that is too much. */
 static bool take(struct ink_launch *relay, const struct ink_launch *leg)
 {
-    int before = relay->argument_count, count = leg->stages ? leg->stage_count : 1;
-    for (int s = 0; s < count; s++)
-        if (!ink_stages_take(relay, leg->stages ? &leg->stages[s] : leg)) {
+    int before = relay->argument_count;
+    for (int s = 0; s < count_of(leg); s++)
+        if (!ink_stages_take(relay, &stages_of(leg)[s])) {
             relay->argument_count = before;
             return false;
         }
@@ -40,7 +44,7 @@ static int measure(const struct ink_launches *list, int first, struct ink_launch
     int end = first;
     *stages = 0;
     while (end < list->count && end - first < INK_RELAY_LEGS && can(&list->launches[end]) && take(relay, &list->launches[end])) {
-        *stages += list->launches[end].stages ? list->launches[end].stage_count : 1;
+        *stages += count_of(&list->launches[end]);
         end++;
     }
     return end - first;
@@ -52,13 +56,14 @@ static ink_status put(struct ink_launches *list, int first, int legs, int stages
     relay->stages = malloc((size_t)stages * sizeof *relay->stages);
     if (!relay->stages)
         return ink_fail_memory((size_t)stages * sizeof *relay->stages);
-    snprintf(relay->label, sizeof relay->label, "%d in turn: %.24s to %.24s", legs, list->launches[first].label, list->launches[first + legs - 1].label);
+    snprintf(relay->label, sizeof relay->label, "%d in turn: %.24s to %.24s", legs, list->launches[first].label,
+             list->launches[first + legs - 1].label);
     for (int l = 0; l < legs; l++) {
         struct ink_launch *leg = &list->launches[first + l];
-        int count = leg->stages ? leg->stage_count : 1, at = relay->stage_count;
-        memcpy(&relay->stages[at], leg->stages ? leg->stages : leg, (size_t)count * sizeof *leg);
+        int at = relay->stage_count;
+        relay->stage_count += count_of(leg);
+        memcpy(&relay->stages[at], stages_of(leg), (size_t)count_of(leg) * sizeof *leg);
         free(leg->stages);
-        relay->stage_count += count;
         for (int s = at; s < relay->stage_count; s++)
             relay->stages[s].leg = l;
     }
