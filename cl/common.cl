@@ -8,8 +8,9 @@
  *   MASK, MASK_SLOPE, ACCUMULATE what a backward_data pass does before it stores (STORE_DX)
  *   ITEMS, LOCAL                 how FOR_ITEMS walks
  *   STAGE     1: a kernel is made a function, a stage of a kernel that does several (src/model/stages.c) and calls it for each
- *             work-item in turn (chain.c) or in a work-group of its own (bundle.c); what get_global_id gives it are arguments then, and
- *             its local memory is stage_memory, STAGE_FLOATS long. A macro takes the argument list, so that no directive may stand in it
+ *             work-item in turn (chain.c), each in a work-group of its own (bundle.c), or many in each of a few work-groups (relay.c);
+ *             what get_global_id gives it are arguments then, and its local memory is stage_memory, STAGE_FLOATS long. A macro takes the
+ *             argument list, so that no directive may stand in it
  * A file undefines at its end the macros it makes, as the next copy or file may make others of the same name.
  * Vectors may be loaded from any float on, up to 64 bytes past the end of a buffer; stores stay inside.
  */

@@ -5,18 +5,17 @@
 #include "ops/launch.h"
 #include "util/text.h"
 
-/* The first arguments of its kernel: the counters, the leg to begin with, and that before which to end. */
+/* The first arguments of a relay's kernel: INK_COUNTERS, the first of the legs that a run of it does, and the one behind its last. */
 enum { INK_RELAY_COUNTERS, INK_RELAY_FIRST, INK_RELAY_END };
 
-/* Bytes of INK_COUNTERS: two lines of the cache for each leg of a relay, and one behind them. */
+/* Legs of a relay, at most. Bytes of INK_COUNTERS: a line of the cache for each counter (cl/relay.cl), two a leg and one behind them. */
 enum { INK_RELAY_LEGS = 10, INK_RELAY_BYTES = (2 * INK_RELAY_LEGS + 1) * 64 };
 
 /* Makes one launch of launches and bundles that follow each other, as many as its arguments suffice for, its legs. It has so many
- * work-groups. These take the work-groups of a leg from a counter until none is left, and go on to the next leg when
- * the last is done, waiting awake: cores that are not put to sleep between launches need not be woken, which takes tens of microseconds in
- * a virtual machine, and share the work more evenly than a driver hands it out. No work-group waits for one that may not have begun, as
- * what is waited for has been taken by another that runs. For a training step in CPU style, on a device
- * whose own style that is. */
+ * work-groups. These take the work-groups of a leg from a counter until none is left, and go on to the next leg when the last is done,
+ * waiting awake: cores that are not put to sleep between launches need not be woken, which takes tens of microseconds in a virtual machine,
+ * and share the work more evenly than a driver hands it out. No work-group waits for one that may not have begun, as what is waited for has
+ * been taken by another that runs. For a training step in CPU style, on a device whose own style that is. */
 ink_status ink_relay(struct ink_launches *list, unsigned groups);
 
 /* Adds the kernel relay_<instance> of a launch with stages, whose functions stand before it and have the instances from first on. */

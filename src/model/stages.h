@@ -1,4 +1,4 @@
-/* Stages: launches that are made one, their kernels becoming functions that its kernel calls. What chains and bundles share. */
+/* Stages: launches that are made one, their kernels becoming functions that its kernel calls. What chains, bundles and relays share. */
 #ifndef INK_MODEL_STAGES_H
 #define INK_MODEL_STAGES_H
 
