@@ -87,8 +87,8 @@ static void write_instance(struct ink_text *text, const struct ink_launch *launc
 }
 
 /* The copies of stages, as functions, and the kernel that calls them; the instance of that. What a stage of a chain writes the next one
- * reads, so none of their pointers is restrict, nor those of a relay; those of a bundle are as arguments of its kernel: Oclgrind does not know what compilers
- * make of such pointers of functions. */
+ * reads, so none of their pointers is restrict, nor those of a relay; those of a bundle are as arguments of its kernel: Oclgrind does not
+ * know what compilers make of such pointers of functions. */
 static int write_stages(struct ink_text *text, const struct ink_launch *whole, int first)
 {
     int own = first + whole->stage_count;
@@ -98,7 +98,8 @@ static int write_stages(struct ink_text *text, const struct ink_launch *whole, i
     for (int s = 0; s < whole->stage_count; s++)
         if (ink_stages_code(whole, s) == s)
             write_instance(text, &whole->stages[s], first + s);
-    ink_text_add(text, "#undef in_t\n#undef out_t\n#undef restrict\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE_FLOATS\n#undef STAGE\n#define STAGE 0\n");
+    ink_text_add(text, "#undef in_t\n#undef out_t\n#undef restrict\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE_FLOATS\n"
+                       "#undef STAGE\n#define STAGE 0\n");
     switch (whole->joint) {
     case INK_CHAIN: ink_chain_write(text, whole, first, own); break;
     case INK_BUNDLE: ink_bundle_write(text, whole, first, own); break;
@@ -249,11 +250,13 @@ static ink_status enqueue_kernel(struct ink_bound *bound, cl_command_queue queue
 static ink_status enqueue_relay(struct ink_bound *bound, cl_command_queue queue, int i, int n, cl_event *event)
 {
     const struct ink_launch *relay = &bound->list->launches[i];
-    cl_int legs = relay->stages[relay->stage_count - 1].leg + 1, some = ink_crowd_look(&bound->crowd, (unsigned)ink_range_groups(&relay->range[0], n)) ? 1 : legs;
+    cl_kernel kernel = bound->kernels[i];
+    cl_int legs = relay->stages[relay->stage_count - 1].leg + 1;
+    cl_int some = ink_crowd_look(&bound->crowd, (unsigned)ink_range_groups(&relay->range[0], n)) ? 1 : legs;
     for (cl_int first = 0, end; first < legs; first = end) {
         end = first + some;
-        INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], INK_RELAY_FIRST, sizeof first, &first), "clSetKernelArg", relay->label));
-        INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], INK_RELAY_END, sizeof end, &end), "clSetKernelArg", relay->label));
+        INK_TRY(ink_cl_check(bound->device, clSetKernelArg(kernel, INK_RELAY_FIRST, sizeof first, &first), "clSetKernelArg", relay->label));
+        INK_TRY(ink_cl_check(bound->device, clSetKernelArg(kernel, INK_RELAY_END, sizeof end, &end), "clSetKernelArg", relay->label));
         INK_TRY(enqueue_kernel(bound, queue, i, n, end == legs ? event : NULL));
     }
     return INK_OK;
@@ -264,10 +267,12 @@ static ink_status set_and_enqueue(struct ink_bound *bound, cl_command_queue queu
     const struct ink_launch *launch = &bound->list->launches[i];
     if (launch->call)
         return run_call(bound, launch, queue, n);
-    for (int a = 0; a < launch->argument_count; a++)
-        if (launch->arguments[a].kind == INK_ARG_SCALAR && changed[launch->arguments[a].as.scalar])
-            INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof(cl_int), &bound->scalars[launch->arguments[a].as.scalar]),
+    for (int a = 0; a < launch->argument_count; a++) {
+        const struct ink_argument *argument = &launch->arguments[a];
+        if (argument->kind == INK_ARG_SCALAR && changed[argument->as.scalar])
+            INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof(cl_int), &bound->scalars[argument->as.scalar]),
                                  "clSetKernelArg", launch->label));
+    }
     return launch->joint == INK_RELAY ? enqueue_relay(bound, queue, i, n, event) : enqueue_kernel(bound, queue, i, n, event);
 }
 
@@ -311,6 +316,11 @@ static ink_status seconds_between(struct ink_bound *bound, cl_event from, cl_pro
     return INK_OK;
 }
 
+static ink_status mark(struct ink_bound *bound, cl_command_queue queue, const struct ink_launch *launch, cl_event *event)
+{
+    return ink_cl_check(bound->device, clEnqueueMarkerWithWaitList(queue, 0, NULL, event), "clEnqueueMarkerWithWaitList", launch->label);
+}
+
 /* A call into a library enqueues what it likes, so it lies between two markers; a kernel has its own event. */
 ink_status ink_bound_time(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], double *seconds)
 {
@@ -324,11 +334,11 @@ ink_status ink_bound_time(struct ink_bound *bound, cl_command_queue queue, int n
     for (int i = 0; i < count && !status; i++) {
         const struct ink_launch *launch = &bound->list->launches[i];
         if (launch->call)
-            status = ink_cl_check(bound->device, clEnqueueMarkerWithWaitList(queue, 0, NULL, &events[2 * i]), "clEnqueueMarkerWithWaitList", launch->label);
+            status = mark(bound, queue, launch, &events[2 * i]);
         if (!status)
             status = enqueue(bound, queue, i, n, changed, &events[2 * i + 1]);
         if (launch->call && !status)
-            status = ink_cl_check(bound->device, clEnqueueMarkerWithWaitList(queue, 0, NULL, &events[2 * i + 1]), "clEnqueueMarkerWithWaitList", launch->label);
+            status = mark(bound, queue, launch, &events[2 * i + 1]);
     }
     if (status)
         forget_scalars(bound);

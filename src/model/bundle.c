@@ -57,7 +57,8 @@ static bool must_wait(const struct ink_launches *list, const struct ink_launch *
     for (int a = 0; a < later->argument_count; a++)
         for (int b = 0; b < earlier->argument_count; b++) {
             const struct ink_argument *x = &later->arguments[a], *y = &earlier->arguments[b];
-            if (ink_argument_is_value(x) && ink_argument_is_value(y) && (x->kind != INK_ARG_READ || y->kind != INK_ARG_READ) && overlap(list, x->value, y->value))
+            bool written = x->kind != INK_ARG_READ || y->kind != INK_ARG_READ;
+            if (ink_argument_is_value(x) && ink_argument_is_value(y) && written && overlap(list, x->value, y->value))
                 return true;
         }
     return false;
@@ -76,9 +77,11 @@ static bool writes_gradients(const struct ink_launches *list, const struct ink_l
 static size_t kept_bytes(const struct ink_launches *list, const struct ink_launch *launch, int batch)
 {
     size_t bytes = 0;
-    for (int a = 0; a < launch->argument_count; a++)
-        if (ink_argument_is_value(&launch->arguments[a]) && launch->arguments[a].kind != INK_ARG_WRITE && list->values[launch->arguments[a].value].storage == INK_ARENA)
-            bytes += ink_value_bytes(list, launch->arguments[a].value, batch);
+    for (int a = 0; a < launch->argument_count; a++) {
+        const struct ink_argument *argument = &launch->arguments[a];
+        if (ink_argument_is_value(argument) && argument->kind != INK_ARG_WRITE && list->values[argument->value].storage == INK_ARENA)
+            bytes += ink_value_bytes(list, argument->value, batch);
+    }
     return bytes;
 }
 

@@ -188,7 +188,8 @@ static ink_status begin(struct ink_plan *plan, struct ink_device *device, const 
     *how = (struct ink_lowering){
         .style = options->reproducible ? INK_STYLE_CPU : options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
-        .batch = options->batch, .classes = options->classes, .unbundled = options->unbundled, .unrelayed = options->unrelayed, .probabilities = options->probabilities,
+        .batch = options->batch, .classes = options->classes, .probabilities = options->probabilities,
+        .unbundled = options->unbundled, .unrelayed = options->unrelayed,
         .reproducible = options->reproducible, .algorithms = options->reproducible ? NULL : options->algorithms,
         .choose = options->reproducible ? NULL : options->choose, .choose_user = options->choose_user,
         .options = options->train, .class_weights = options->class_weights, .parameter_offsets = plan->parameter_offsets,
@@ -197,7 +198,8 @@ static ink_status begin(struct ink_plan *plan, struct ink_device *device, const 
     return INK_OK;
 }
 
-ink_status ink_plan_measure(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options, struct ink_plan_bytes *out)
+ink_status ink_plan_measure(struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options,
+                            struct ink_plan_bytes *out)
 {
     struct ink_plan plan = {0};
     struct ink_lowering how;
