@@ -150,17 +150,19 @@ typedef CAT(ushort, VW) loose_ushort __attribute__((aligned(2)));
             (p)[l_] = lane_[l_];            \
     }
 
-/* Places of winners in their windows, an intv, kept as T (uchar or ushort): loaded, stored, and the first lanes stored. */
+/* Places of winners in their windows, an intv, kept as T (uchar or ushort): loaded, and the first lanes stored, more of them or all. */
 #define LOAD_PLACES(T, p) CAT(convert_int, VW)(LOAD_OF(T, p))
-#define STORE_PLACES(T, v, p) STORE_OF(T, CAT(convert_, CAT(T, VW))(v), p)
-#define STORE_FIRST_PLACES(T, v, p, more)                     \
-    if ((more) >= VW)                                         \
-        STORE_PLACES(T, v, p);                                \
-    else {                                                    \
-        T lane_[VW];                                          \
-        CAT(vstore, VW)(CAT(convert_, CAT(T, VW))(v), 0, lane_); \
-        PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++)        \
-            (p)[l_] = lane_[l_];                              \
+#define STORE_FIRST_PLACES(T, v, p, more)                            \
+    {                                                                \
+        const CAT(T, VW) places_ = CAT(convert_, CAT(T, VW))(v);     \
+        if ((more) >= VW)                                            \
+            STORE_OF(T, places_, p);                                 \
+        else {                                                       \
+            T lane_[VW];                                             \
+            CAT(vstore, VW)(places_, 0, lane_);                      \
+            PLAIN_LOOP for (int l_ = 0; l_ < (more); l_++)           \
+                (p)[l_] = lane_[l_];                                 \
+        }                                                            \
     }
 
 /* f(v) of type T (float or floatv); v is evaluated more than once. NaN stays NaN. */
