@@ -27,7 +27,8 @@ static void close_trial(void)
     ink_model_destroy(&model);
 }
 
-/* Labels of launches, those of chains in brackets, constant ones with a star. */
+/* Labels of launches, those of chains in brackets, constant ones with a star. Winograd transforms are F, whatever the tile: that depends on the
+ * vectors of the device. */
 static const char *describe(const struct ink_launches *list)
 {
     static char text[1000];
@@ -41,6 +42,8 @@ static const char *describe(const struct ink_launches *list)
             at = strlen(text), snprintf(text + at, sizeof text - at, "%s%s", s ? ", " : "", stages[s].label);
         at = strlen(text), snprintf(text + at, sizeof text - at, "%s", launch->stages ? "]" : "");
     }
+    for (char *tile = text; (tile = strstr(tile, "F(")); tile++)
+        memmove(tile + 1, strchr(tile, ')') + 1, strlen(strchr(tile, ')')));
     return text;
 }
 
@@ -49,7 +52,7 @@ START_TEST(small_launches_of_an_evaluation_become_one)
     static const char *const text = "input 12x12x16\nconv 32 3x3 relu\nmax_pool 2x2\nconv 8 1x1\nbatch_norm tanh\ndense 3\n";
     ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
     ck_assert_str_eq(describe(open_trial(text, dataset, 1, INK_STYLE_CPU)),
-                     "*conv1 transform of weights, *batch_norm1 folded into the weights before it, [gather batch, conv1 forward F(5x5, 3x3), "
+                     "*conv1 transform of weights, *batch_norm1 folded into the weights before it, [gather batch, conv1 forward F, "
                      "conv2 forward direct, dense1 forward direct, softmax cross-entropy]");
     const struct ink_launches *training = ink_plan_launches(trial.plan, INK_SECTION_TRAIN);
     for (int i = 0; i < training->count; i++)
@@ -71,7 +74,7 @@ START_TEST(large_launches_stay_by_themselves)
     ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
     /* 2.8 million operations directly, and 0.3 MiB of weights: small by Winograd's algorithm */
     ck_assert_str_eq(describe(open_trial("input 12x12x16\nconv 96 3x3\nglobal_average_pool\ndense 3\n", dataset, 1, INK_STYLE_CPU)),
-                     "*conv1 transform of weights, [gather batch, conv1 forward F(5x5, 3x3), global_average_pool1 forward, dense1 forward direct, "
+                     "*conv1 transform of weights, [gather batch, conv1 forward F, global_average_pool1 forward, dense1 forward direct, "
                      "softmax cross-entropy]");
     close_trial();
     ck_assert_str_eq(describe(open_trial("input 12x12x16\ndense 1000\ndense 3\n", dataset, 1, INK_STYLE_CPU)), /* 9 MiB of weights */
