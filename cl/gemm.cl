@@ -3,27 +3,29 @@
  * (implicit GEMM). A dense layer is the convolution of 1x1 images by 1x1 filters, and costs no index arithmetic as
  * every constant below is then 1 or 0.
  *
- * A work-group of WG_M x WG_N work-items owns TILE_M x TILE_N results, each item ITEM_M x ITEM_N of them in registers. It
- * walks along K in steps of TILE_K; in each, all items together bring a piece of A and one of B to local memory, having
- * loaded the next step's pieces into registers while they computed:
+ * A work-group of SLICES slices of WG_M x WG_N work-items owns TILE_M x TILE_N results. In each slice an item has ITEM_M x ITEM_N
+ * sums in registers. The group walks along K in steps of TILE_K, which the slices share out: each sums its part of a step's depth, and at
+ * the end their sums are added up. All items together bring a piece of A and one of B to local memory. They load the next step's pieces into
+ * registers before they sum the step's own, and store them behind that.
  *
  *                         TILE_N = WG_N * ITEM_N
  *                        +-----------------+
- *                 TILE_K |     b_tile      |            WG_M, WG_N       work-items of a group, rows and columns
+ *                 TILE_K | slice 0  b_tile |            WG_M, WG_N       work-items of a slice, rows and columns
+ *                        |.slice 1.........|            SLICES           1, 2, 4 or 8; several keep a GPU busy where results are few
  *                        +-----------------+            ITEM_M, ITEM_N   results of an item: 1, 2, or a multiple of 4
- *             TILE_K                                    TILE_K           depth of a step
- *            +------+    +-----------------+            A_VECTOR,        floats that an item loads at once, 4 or 1: along K
- *            |      |    | ....       .... |            B_VECTOR         where that is the inner dimension in memory, else
+ *             TILE_K                                    TILE_K           depth of a step, a multiple of SLICES
+ *            +---+--+    +-----------------+            A_VECTOR,        floats that an item loads at once, 4, 2 or 1: along K
+ *            |   :  |    | ....       .... |            B_VECTOR         where that is the inner dimension in memory, else
  *   TILE_M = |a_tile|    | ....       .... |                             along M or N
- *     WG_M * |      |    |                 |            BUFFERS          2: a step writes the tiles that the step before
- *     ITEM_M |      |    | ....       .... |                             does not read, which saves a barrier; else 1
- *            |      |    | ....       .... |
- *            +------+    +-----------------+            An item's results are patches of up to 4x4 (here 8x8 as four), as
+ *     WG_M * |   :  |    |                 |            BUFFERS          2: a step writes the tiles that it does not read, which
+ *     ITEM_M |   :  |    | ....       .... |                             saves a barrier; else 1
+ *            |   :  |    | ....       .... |
+ *            +---+--+    +-----------------+            An item's results are patches of up to 4x4 (here 8x8 as four), as
  *                                                       far apart as all items' patches together are wide: so neighbours
  *                                                       read neighbouring vectors of 4 from local memory, without conflicts
  *
- *   local memory  BUFFERS * TILE_K * (TILE_M + TILE_N + 8) floats
- *   registers     ITEM_M * ITEM_N + ITEM_M + ITEM_N and TILE_K * (TILE_M + TILE_N) / (WG_M * WG_N) loaded ahead
+ *   local memory  BUFFERS * TILE_K * (TILE_M + TILE_N + 8) floats, or what the slices' sums need
+ *   registers     ITEM_M * ITEM_N + ITEM_M + ITEM_N and TILE_K * (TILE_M + TILE_N) / WG loaded ahead
  *   local loads   (ITEM_M + ITEM_N) / (ITEM_M * ITEM_N) floats a multiply-add
  *
  *   pass               M                      K                            N                    A         B          C
@@ -41,7 +43,9 @@
  * Zeros stand in for elements of A outside the image or beyond K. B is then finite too: some other element of it. Rows
  * beyond M and columns beyond N repeat others and are not stored.
  */
-#define WG (WG_M * WG_N)
+#define SLICE (WG_M * WG_N)
+#define WG (SLICE * SLICES)
+#define SLICE_K (TILE_K / SLICES)
 #define TILE_M (WG_M * ITEM_M)
 #define TILE_N (WG_N * ITEM_N)
 /* rows of a tile are padded by 4: fewer bank conflicts, and vectors of 4 stay aligned */
@@ -67,27 +71,38 @@
 #define B_LOADS ((B_COUNT + WG - 1) / WG)
 #define NUMBER(l) (item + (l)*WG)
 #define IN_TILE(l, count) ((count) % WG == 0 || NUMBER(l) < (count))
-/* steps of depth 1 that the compiler may mix: more hide more of local memory's latency, in more registers */
-#define AT_ONCE (TILE_K % 4 == 0 ? 4 : TILE_K % 3 == 0 ? 3 : 1)
+/* Steps of depth 1 that the compiler may mix: more hide more of local memory's latency, in more registers. A slice's part of a step takes two
+ * rounds of them or more: NVIDIA's compiler moves loads past what is in one block with them, but not past a loop. */
+#define MIX(u) (SLICE_K % (u) == 0 && SLICE_K > (u) && (u) * ITEM_M * ITEM_N <= 256)
+#define AT_ONCE (MIX(8) ? 8 : MIX(5) ? 5 : MIX(4) ? 4 : MIX(3) ? 3 : MIX(2) ? 2 : 1)
+#define TILES_FLOATS (BUFFERS * TILE_K * (A_ROW + B_ROW))
+/* the upper half of the slices put their sums there, an item's side by side but for one float that spreads them over the banks */
+#define SUMS_ROW (ITEM_M * ITEM_N + 1)
+#define SUMS_FLOATS (SLICES / 2 * SLICE * SUMS_ROW)
 #define N_TILES ((DST_G + TILE_N - 1) / TILE_N)
 #define TAPS (KH * KW)
 #define FITS(number, d, size) (CLIP == 0 || ((number) >= 0 && (number) % (d) == 0 && (number) / (d) < (size)))
 #define STORED_BY_4 (DST_G % 4 == 0 && DST_C % 4 == 0 && ITEM_N % 4 == 0)
 #define AS4(p) (*(__global const float4 *)(p))
 
-/* Places of a vector in its tile: neighbouring items load neighbours in memory. */
+/* Places of a vector in its tile: neighbouring items load neighbours in memory. Along K these are no more than 16 floats, since the
+ * places of vectors along K are in the same banks of local memory. */
+#define ALONG_K(vector) (TILE_K % 16 == 0 ? 16 / (vector) : TILE_K / (vector))
+#define ACROSS(l, vector, tile) (NUMBER(l) / ALONG_K(vector) % (tile))
+#define DEEP(l, vector, tile)                                                                                                        \
+    ((NUMBER(l) % ALONG_K(vector) + NUMBER(l) / (ALONG_K(vector) * (tile)) % (TILE_K / (vector) / ALONG_K(vector)) * ALONG_K(vector)) * (vector))
 #ifdef KERNEL_backward_weights
 #define A_M(l) (NUMBER(l) % (TILE_M / A_VECTOR) * A_VECTOR)
 #define A_K(l) (NUMBER(l) / (TILE_M / A_VECTOR))
 #define A_STEP 1
 #else
-#define A_M(l) (NUMBER(l) / (TILE_K / A_VECTOR))
-#define A_K(l) (NUMBER(l) % (TILE_K / A_VECTOR) * A_VECTOR)
+#define A_M(l) ACROSS(l, A_VECTOR, TILE_M)
+#define A_K(l) DEEP(l, A_VECTOR, TILE_M)
 #define A_STEP A_ROW
 #endif
 #ifdef KERNEL_backward_data
-#define B_N(l) (NUMBER(l) / (TILE_K / B_VECTOR))
-#define B_K(l) (NUMBER(l) % (TILE_K / B_VECTOR) * B_VECTOR)
+#define B_N(l) ACROSS(l, B_VECTOR, TILE_N)
+#define B_K(l) DEEP(l, B_VECTOR, TILE_N)
 #define B_STEP B_ROW
 #else
 #define B_N(l) (NUMBER(l) % (TILE_N / B_VECTOR) * B_VECTOR)
@@ -95,9 +110,10 @@
 #define B_STEP 1
 #endif
 
-/* Vectors of 4 floats or 1: loaded from global memory, put into a tile with step between the floats, and, of 4, 2 or 1,
+/* Vectors of 4, 2 or 1 floats: loaded from global memory, put into a tile with step between the floats, and
  * taken from a tile into an array. */
 #define LOAD_4(p) AS4(p)
+#define LOAD_2(p) (*(__global const float2 *)(p))
 #define LOAD_1(p) (*(p))
 #define PUT_4(p, step, v)                     \
     if ((step) == 1)                          \
@@ -106,27 +122,47 @@
         (p)[0] = (v).x, (p)[step] = (v).y;    \
         (p)[2 * (step)] = (v).z, (p)[3 * (step)] = (v).w; \
     }
+#define PUT_2(p, step, v)                     \
+    if ((step) == 1)                          \
+        *(__local float2 *)(p) = (v);         \
+    else                                      \
+        (p)[0] = (v).x, (p)[step] = (v).y;
 #define PUT_1(p, step, v) *(p) = (v);
 #define TAKE_4(to, p) { float4 v_ = *(__local const float4 *)(p); (to)[0] = v_.x, (to)[1] = v_.y, (to)[2] = v_.z, (to)[3] = v_.w; }
 #define TAKE_2(to, p) { float2 v_ = *(__local const float2 *)(p); (to)[0] = v_.x, (to)[1] = v_.y; }
 #define TAKE_1(to, p) *(to) = *(p);
+/* NVIDIA's compiler moves a load to where its value is needed, behind the sums that are to hide its latency, unless something needs it before. */
+#ifdef __NV_CL_C_VERSION
+#define LOADED_4(v) __asm__ volatile("" ::"f"((v).x), "f"((v).y), "f"((v).z), "f"((v).w))
+#define LOADED_2(v) __asm__ volatile("" ::"f"((v).x), "f"((v).y))
+#define LOADED_1(v) __asm__ volatile("" ::"f"(v))
+#else
+#define LOADED_4(v)
+#define LOADED_2(v)
+#define LOADED_1(v)
+#endif
 #if A_VECTOR == 4
 #define A_TYPE float4
 #define A_ONE (float4)(1.0f, 0.0f, 0.0f, 0.0f)
+#elif A_VECTOR == 2
+#define A_TYPE float2
+#define A_ONE (float2)(1.0f, 0.0f)
 #else
 #define A_TYPE float
 #define A_ONE 1.0f
 #endif
 #if B_VECTOR == 4
 #define B_TYPE float4
+#elif B_VECTOR == 2
+#define B_TYPE float2
 #else
 #define B_TYPE float
 #endif
 
-/* A step sees one tap: then what depends on the tap is the same for all items. In PLAIN images, of which taps then see pixels
- * at a fixed distance from tap 0's, little is left to each item: one addition, and a bit that tells whether the tap is inside. */
+/* ONE_TAP: a step sees one tap, so that what depends on the tap is the same for all items. PLAIN: taps see pixels at a fixed
+ * distance from tap 0's, so that little is left to each item: one addition, and a bit that tells whether the tap is inside. */
 #define ONE_TAP (TAPS == 1 || SRC_G % TILE_K == 0)
-#define PLAIN (ONE_TAP && D_H == 1 && D_W == 1 && TAPS <= 32)
+#define PLAIN (D_H == 1 && D_W == 1 && TAPS <= 32)
 #define SEES(seen, tap) (CLIP == 0 || ((seen) >> (tap) & 1) != 0)
 #define WITHIN(k) (SRC_G % TILE_K == 0 || (k) < TAPS * SRC_G)
 /* no step and no load of a tile goes beyond K */
@@ -157,8 +193,8 @@ static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint m, uint
 /* from: the float that the vector begins with in step 0; seen: a bit for each tap */
 static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint from, uint seen, uint k0, uint k)
 {
-    uint tap = TAPS == 1 ? 0 : k0 / SRC_G, channel = k0 - tap * SRC_G;
-    uint at = from + ((int)(tap / KW) * (C_H * IW) + (int)(tap % KW) * C_W) * SRC_C + channel;
+    uint tap = TAPS == 1 ? 0 : (ONE_TAP ? k0 : k) / SRC_G;
+    uint at = from + ((int)(tap / KW) * (C_H * IW) + (int)(tap % KW) * C_W) * SRC_C + (k0 - tap * SRC_G);
     bool inside = SEES(seen, tap) && WITHIN(k);
     A_TYPE value = CAT(LOAD_, A_VECTOR)(src + (inside ? at : 0));
     return inside ? value : (A_TYPE)(0.0f);
@@ -202,7 +238,21 @@ static __attribute__((always_inline)) uint NAME(place_b)(uint k0, uint k, uint c
         uint k = WHOLE_STEPS ? (k0) + B_K(l) : min((k0) + (uint)B_K(l), k_end - B_ALONG_K);                 \
         uint c = min(n0 + (uint)B_N(l), (uint)(DST_G - B_ALONG_N));                                         \
         b_next[l] = CAT(LOAD_, B_VECTOR)(other + NAME(place_b)(k0, k, c, group));                           \
-    }
+    }                                                                                                       \
+    UNROLL for (int l = 0; l < A_LOADS; l++)                                                                \
+        CAT(LOADED_, A_VECTOR)(a_next[l]);                                                                  \
+    UNROLL for (int l = 0; l < B_LOADS; l++)                                                                \
+        CAT(LOADED_, B_VECTOR)(b_next[l]);
+/* Stores what was loaded into tiles. */
+#define STORE_STEP(a_to, b_to)                                                                              \
+    UNROLL for (int l = 0; l < A_LOADS; l++)                                                                \
+        if (IN_TILE(l, A_COUNT)) {                                                                          \
+            CAT(PUT_, A_VECTOR)((a_to) + A_K(l) * A_ROW + A_M(l), A_STEP, a_next[l])                        \
+        }                                                                                                   \
+    UNROLL for (int l = 0; l < B_LOADS; l++)                                                                \
+        if (IN_TILE(l, B_COUNT)) {                                                                          \
+            CAT(PUT_, B_VECTOR)((b_to) + B_K(l) * B_ROW + B_N(l), B_STEP, b_next[l])                        \
+        }
 #ifdef KERNEL_backward_data
 #define B_ALONG_K B_VECTOR
 #define B_ALONG_N 1
@@ -221,10 +271,10 @@ void NAME(backward_data)(in_t src, in_t other, DX_ARGUMENTS, int n)
 void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #endif
 {
-    __local float a_tile[BUFFERS * TILE_K * A_ROW] __attribute__((aligned(16)));
-    __local float b_tile[BUFFERS * TILE_K * B_ROW] __attribute__((aligned(16)));
+    __local float tiles[SUMS_FLOATS > TILES_FLOATS ? SUMS_FLOATS : TILES_FLOATS] __attribute__((aligned(16)));
+    __local float *a_tile = tiles, *b_tile = tiles + BUFFERS * TILE_K * A_ROW;
     /* places are unsigned: they are divided by constants, which so costs less */
-    const uint item = get_local_id(0), row = item / WG_N * PATCH_M, column = item % WG_N * PATCH_N;
+    const uint item = get_local_id(0), slice = item / SLICE, row = item % SLICE / WG_N * PATCH_M, column = item % WG_N * PATCH_N;
     const uint block = get_group_id(0), group = block / N_TILES, n0 = block % N_TILES * TILE_N, m0 = get_group_id(1) * TILE_M;
     A_TYPE a_next[A_LOADS];
     B_TYPE b_next[B_LOADS];
@@ -267,26 +317,15 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
     }
 
     LOAD_STEP(k_first)
+    STORE_STEP(a_tile, b_tile)
+    barrier(CLK_LOCAL_MEM_FENCE);
     uint a_at = 0, b_at = 0;
     NO_UNROLL for (uint k0 = k_first; k0 < k_end; k0 += TILE_K) {
-#if BUFFERS == 1
-        barrier(CLK_LOCAL_MEM_FENCE);
-#endif
-        UNROLL for (int l = 0; l < A_LOADS; l++)
-            if (IN_TILE(l, A_COUNT)) {
-                CAT(PUT_, A_VECTOR)(a_tile + a_at + A_K(l) * A_ROW + A_M(l), A_STEP, a_next[l])
-            }
-        UNROLL for (int l = 0; l < B_LOADS; l++)
-            if (IN_TILE(l, B_COUNT)) {
-                CAT(PUT_, B_VECTOR)(b_tile + b_at + B_K(l) * B_ROW + B_N(l), B_STEP, b_next[l])
-            }
-        barrier(CLK_LOCAL_MEM_FENCE);
         /* the last step loads itself once more: cheaper than a branch in every one */
         uint next = min(k0 + TILE_K, k_last);
         LOAD_STEP(next)
-
-        __local const float *a_from = a_tile + a_at + row, *b_from = b_tile + b_at + column;
-        NO_UNROLL for (int k = 0; k < TILE_K; k += AT_ONCE) {
+        __local const float *a_from = a_tile + a_at + slice * (SLICE_K * A_ROW) + row, *b_from = b_tile + b_at + slice * (SLICE_K * B_ROW) + column;
+        NO_UNROLL for (int k = 0; k < SLICE_K; k += AT_ONCE) {
             UNROLL for (int u = 0; u < AT_ONCE; u++) {
                 float a[ITEM_M], b[ITEM_N];
                 UNROLL for (int i = 0; i < ITEM_M; i += PATCH_M)
@@ -304,9 +343,31 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #if BUFFERS == 2
         a_at = TILE_K * A_ROW - a_at;
         b_at = TILE_K * B_ROW - b_at;
+#else
+        barrier(CLK_LOCAL_MEM_FENCE);
 #endif
+        STORE_STEP(a_tile + a_at, b_tile + b_at)
+        barrier(CLK_LOCAL_MEM_FENCE);
     }
 
+#if SLICES > 1
+    /* the upper half of the slices gives its sums to the lower, until one slice is left */
+    UNROLL for (uint half_ = SLICES / 2; half_ > 0; half_ /= 2) {
+        __local float *sums = tiles + item % (half_ * SLICE) * SUMS_ROW;
+        if (slice >= half_ && slice < 2 * half_) {
+            UNROLL for (int i = 0; i < ITEM_M * ITEM_N; i++)
+                sums[i] = acc[i / ITEM_N][i % ITEM_N];
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (slice < half_) {
+            UNROLL for (int i = 0; i < ITEM_M * ITEM_N; i++)
+                acc[i / ITEM_N][i % ITEM_N] += sums[i];
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    if (slice > 0)
+        return;
+#endif
     UNROLL for (int j = 0; j < ITEM_N; j += STORED_BY_4 ? 4 : 1) {
         uint c = n0 + column + COLUMN(j);
         if (c >= DST_G)
@@ -344,7 +405,9 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
         }
     }
 }
+#undef SLICE
 #undef WG
+#undef SLICE_K
 #undef TILE_M
 #undef TILE_N
 #undef A_ROW
@@ -388,7 +451,20 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #undef B_ALONG_K
 #undef B_ALONG_N
 #undef WHOLE_STEPS
+#undef ALONG_K
+#undef ACROSS
+#undef DEEP
+#undef MIX
 #undef AT_ONCE
+#undef LOADED_4
+#undef LOADED_2
+#undef LOADED_1
+#undef STORE_STEP
+#undef TILES_FLOATS
+#undef SUMS_ROW
+#undef SUMS_FLOATS
+#undef LOAD_2
+#undef PUT_2
 #undef SEES
 #undef WITHIN
 #undef BEFORE

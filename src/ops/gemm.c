@@ -11,26 +11,36 @@ enum {
     SMALLEST_GROUP = 64,        /* the widest wave, where the device allows as many */
     SMALLEST_LIMIT = 16,        /* at 16 work-items a tile and its local memory are still worth their barriers */
     SMALLEST_LOCAL = 16384,     /* bytes of local memory in which every tile that is needed fits */
-    BUSY_ITEMS = 8192,          /* work-items that keep a large GPU busy; what splits sums */
-    BUSY_GROUPS = 96,           /* and the work-groups that they are to come in */
     PARTIAL_BYTES = 64 << 20,   /* of partial gradients at most */
-    MOST_VARIANTS = 6,
+    MOST_SLICES = 8,
+    MOST_VARIANTS = 8,
+    /* The GPU that costs are predicted for, in cycles: */
+    UNITS = 128,                /* compute units; */
+    UNIT_LANES = 128,           /* multiply-adds of one in a cycle, */
+    UNIT_REGISTERS = 65536,     /* floats, */
+    UNIT_ITEMS = 2048,          /* and what it has room for at most; */
+    LATENCY = 800,              /* from a load that misses the first cache to its value; */
+    BARRIER = 60,               /* and of a barrier, with the last stores and the first loads of local memory beside it; */
+    LAUNCH = 6000,              /* of one launch more; */
+    UNIT_BYTES = 12,            /* and what each unit moves of global memory in a cycle */
 };
 
 /* A pass as a matrix product: for each group of channels rows x columns results, sums of depth terms. */
 struct product {
     double rows, columns, depth;
     int groups;
-    double chunks;              /* into which the sums may be split at most */
-    bool a_vectors, b_vectors;  /* 4 floats side by side in memory are ... */
+    int chunks;                 /* into which the sums may be split at most, of depth / chunks each */
+    int a_vector, b_vector;     /* floats side by side in memory that may be loaded at once, 4, 2 or 1, ... */
     bool a_along_m, b_along_n;  /* ... along M, N; else along K */
 };
 
 struct tile {
-    int group_m, group_n;       /* work-items */
-    int item_m, item_n;         /* results of each */
+    int group_m, group_n;       /* work-items of a slice */
+    int slices;
+    int item_m, item_n;         /* results of each item */
     int depth, buffers, a_vector, b_vector;
-    double cost;                /* predicted, of a multiply-add that is wanted; 0: there is no tile */
+    int chunks;
+    double cost;                /* predicted cycles of the pass; 0: there is no tile */
 };
 
 struct ink_gemm_shape ink_gemm_shape(const struct ink_node *node)
@@ -61,64 +71,100 @@ struct ink_gemm_shape ink_gemm_shape(const struct ink_node *node)
     return s;
 }
 
+static int group_of(const struct tile *t) { return t->group_m * t->group_n * t->slices; }
+
+/* As cl/gemm.cl declares it. */
 static size_t local_bytes(const struct tile *t)
 {
-    return (size_t)(t->buffers * t->depth) * (size_t)(t->group_m * t->item_m + t->group_n * t->item_n + 8) * sizeof(float);
+    size_t tiles = (size_t)(t->buffers * t->depth) * (size_t)(t->group_m * t->item_m + t->group_n * t->item_n + 8);
+    size_t sums = (size_t)(t->slices / 2 * t->group_m * t->group_n) * (size_t)(t->item_m * t->item_n + 1);
+    return (tiles > sums ? tiles : sums) * sizeof(float);
 }
+
+/* Vectors that an item loads in a step. */
+static double loads(const struct tile *t, int across, int vector) { return ceil((double)across * t->depth / vector / group_of(t)); }
 
 /* Registers: sums, a step's factors, what is loaded ahead with the places that it is from, and some for the rest. */
 static double registers(const struct tile *t)
 {
-    double group = t->group_m * t->group_n;
-    double a = ceil(t->group_m * t->item_m * t->depth / t->a_vector / group);
-    double b = ceil(t->group_n * t->item_n * t->depth / t->b_vector / group);
+    double a = loads(t, t->group_m * t->item_m, t->a_vector), b = loads(t, t->group_n * t->item_n, t->b_vector);
     return t->item_m * t->item_n + t->item_m + t->item_n + a * (t->a_vector + 2) + b * (t->b_vector + 1) + 16;
 }
 
-/* What a wanted multiply-add costs, in issue slots of a work-item. Each k takes loads from local memory by vectors of up to
- * 4, and shares in bringing the tiles: a vector of A takes about 14 slots for its place, and for each float a zero and a store,
- * one of B 8 and a store. Steps end in barriers, where large groups wait longer. Or local memory, which gives a float in the time of 4 multiply-adds (RDNA, Ampere), takes longer.
- * Tiles that hang over the edges, steps beyond the end and devices that are not full are paid by what is wanted. */
-static double cost_of(const struct product *p, const struct tile *t)
+/* Issue slots of an item in a step. Each k takes loads from local memory by vectors of up to 4; or local memory takes longer, which gives
+ * a float in the time of 4 multiply-adds (RDNA, Ampere). A vector of A takes about 14 slots for its place, and for each float a zero and a
+ * store, one of B 8 and a store. */
+static double step_slots(const struct tile *t)
 {
-    double tile_m = t->group_m * t->item_m, tile_n = t->group_n * t->item_n, group = t->group_m * t->group_n, sums = t->item_m * t->item_n;
-    double bring = tile_m * (14.0 / t->a_vector + 2) + tile_n * (8.0 / t->b_vector + 1);
-    double wait = (t->buffers == 2 ? 6 : 12) * (1 + group / 128);
-    double issued = sums + ceil(t->item_m / 4.0) + ceil(t->item_n / 4.0) + bring / group + wait / t->depth;
-    double moved = 4 * (t->item_m + t->item_n + (tile_m + tile_n) / group);
-    double tiles = ceil(p->rows / tile_m) * ceil(p->columns / tile_n) * p->groups;
-    double wanted = p->rows * p->columns * p->groups / (tiles * tile_m * tile_n) * p->depth / (ceil(p->depth / t->depth) * t->depth);
-    double busy = fmin(fmin(tiles * group * p->chunks / BUSY_ITEMS, tiles * p->chunks / BUSY_GROUPS), 1);
-    return fmax(issued, moved) / (sums * wanted * busy);
+    double tile_m = t->group_m * t->item_m, tile_n = t->group_n * t->item_n;
+    double issued = t->item_m * t->item_n + ceil(t->item_m / 4.0) + ceil(t->item_n / 4.0);
+    double moved = 4 * (t->item_m + t->item_n + (tile_m + tile_n) * t->slices / group_of(t));
+    double bring = loads(t, (int)tile_m, t->a_vector) * (14 + 2 * t->a_vector) + loads(t, (int)tile_n, t->b_vector) * (8 + t->b_vector);
+    return t->depth / t->slices * fmax(issued, moved) + bring;
+}
+
+/* Cycles that a pass takes. Work-groups that share a compute unit hide each other's latency, as far as there are as many; what is left of
+ * it is waited for in every step. Then the partial sums of chunks are added up. */
+static double cost_of(const struct ink_device *device, const struct product *p, const struct tile *t)
+{
+    double tile_m = t->group_m * t->item_m, tile_n = t->group_n * t->item_n, group = group_of(t), slots = step_slots(t);
+    double groups = ceil(p->rows / tile_m) * ceil(p->columns / tile_n) * p->groups * t->chunks, each = ceil(groups / UNITS);
+    double room = fmin(floor(UNIT_REGISTERS / (registers(t) * group)), floor(UNIT_ITEMS / group));
+    double resident = fmin(fmax(fmin(room, floor(2.0 * (double)device->info.local_bytes / (double)local_bytes(t))), 1), each);
+    double wait = BARRIER * (3 - t->buffers) * (1 + group / 256);
+    double step = fmax(resident * slots * group / UNIT_LANES + wait / resident, fmax(LATENCY, slots) + wait);
+    double steps = ceil(p->depth / t->chunks / t->depth);
+    double ends = 2 * LATENCY + log2(t->slices) * (2.0 * t->item_m * t->item_n + 2 * BARRIER);
+    double sums = p->rows * p->columns * p->groups;
+    double adding = t->chunks > 1 ? LAUNCH + t->chunks * sums * sizeof(float) / (UNITS * UNIT_BYTES) : 0;
+    return each / resident * (steps * step + ends) + adding;
+}
+
+/* The widest vector that all items of a group load the same number of; else the widest. */
+static int vector_of(const struct tile *t, int widest, int inner, int across)
+{
+    while (inner % widest)
+        widest /= 2;
+    for (int vector = widest; vector > 0; vector /= 2)
+        if (across * t->depth % (vector * group_of(t)) == 0)
+            return vector;
+    return widest;
 }
 
 /* Puts the tile in best if it fits the device and costs less. */
 static void try_tile(const struct ink_device *device, const struct product *p, struct tile t, struct tile *best)
 {
-    t.a_vector = p->a_vectors && (p->a_along_m ? t.group_m * t.item_m : t.depth) % 4 == 0 ? 4 : 1;
-    t.b_vector = p->b_vectors && (p->b_along_n ? t.group_n * t.item_n : t.depth) % 4 == 0 ? 4 : 1;
+    int tile_m = t.group_m * t.item_m, tile_n = t.group_n * t.item_n;
+    t.a_vector = vector_of(&t, p->a_vector, p->a_along_m ? tile_m : t.depth, tile_m);
+    t.b_vector = vector_of(&t, p->b_vector, p->b_along_n ? tile_n : t.depth, tile_n);
     t.buffers = 2;
     if (2 * local_bytes(&t) > device->info.local_bytes) /* it should have room for two work-groups */
         t.buffers = 1;
-    t.cost = cost_of(p, &t);
-    bool fits = local_bytes(&t) <= device->info.local_bytes && registers(&t) <= device->registers;
-    if (fits && (best->cost == 0 || t.cost < best->cost))
-        *best = t;
+    if (local_bytes(&t) > device->info.local_bytes || registers(&t) > device->registers)
+        return;
+    for (t.chunks = 1; t.chunks <= p->chunks; t.chunks = 2 * t.chunks < p->chunks || t.chunks == p->chunks ? 2 * t.chunks : p->chunks) {
+        t.cost = cost_of(device, p, &t);
+        if (best->cost == 0 || t.cost < best->cost)
+            *best = t;
+    }
 }
 
 /* The best tile with these results of an item and this size of a work-group. */
 static struct tile best_tile(const struct ink_device *device, const struct product *p, int item_m, int item_n, int group)
 {
     struct tile best = {0};
-    for (int group_n = 1; group_n <= group; group_n *= 2) {
-        struct tile t = {.group_m = group / group_n, .group_n = group_n, .item_m = item_m, .item_n = item_n};
-        for (t.depth = 4; t.depth <= 16; t.depth *= 2)
-            try_tile(device, p, t, &best);
-        if (p->depth < 16) {
-            t.depth = (int)p->depth;
-            try_tile(device, p, t, &best);
+    for (int slices = 1; slices <= MOST_SLICES && slices <= group; slices *= 2)
+        for (int group_n = 1; group_n <= group / slices; group_n *= 2) {
+            struct tile t = {.group_m = group / slices / group_n, .group_n = group_n, .slices = slices, .item_m = item_m, .item_n = item_n};
+            for (int slice_depth = 4; slice_depth <= 16; slice_depth *= 2) {
+                t.depth = slice_depth * slices;
+                try_tile(device, p, t, &best);
+            }
+            if (p->depth < 16 && slices == 1) {
+                t.depth = (int)p->depth;
+                try_tile(device, p, t, &best);
+            }
         }
-    }
     return best;
 }
 
@@ -150,24 +196,31 @@ static int list_tiles(const struct ink_device *device, const struct product *p, 
     return count;
 }
 
-static bool by_four(int a, int b) { return a % 4 == 0 && b % 4 == 0; }
+/* Floats of a vector that both divide, up to 4. */
+static int vector_in(int a, int b)
+{
+    int vector = 4;
+    while (a % vector || b % vector)
+        vector /= 2;
+    return vector;
+}
 
 static struct product product_of(const struct ink_call *call)
 {
     struct ink_gemm_shape s = ink_gemm_shape(call->node);
-    bool in_vectors = by_four(s.in.channels, s.group_in), out_vectors = by_four(s.out.channels, s.group_out);
+    int in_vector = vector_in(s.in.channels, s.group_in), out_vector = vector_in(s.out.channels, s.group_out);
     if (call->pass == INK_FORWARD)
         return (struct product){.rows = (double)call->batch * s.pixels, .columns = s.group_out, .depth = (double)s.taps * s.group_in,
-                                .groups = s.groups, .chunks = 1, .a_vectors = in_vectors, .b_vectors = out_vectors, .b_along_n = true};
+                                .groups = s.groups, .chunks = 1, .a_vector = in_vector, .b_vector = out_vector, .b_along_n = true};
     if (call->pass == INK_BACKWARD_DATA)
         return (struct product){.rows = (double)call->batch * s.in.height * s.in.width, .columns = s.group_in, .depth = (double)s.taps * s.group_out,
-                                .groups = s.groups, .chunks = 1, .a_vectors = out_vectors, .b_vectors = out_vectors};
+                                .groups = s.groups, .chunks = 1, .a_vector = out_vector, .b_vector = out_vector};
     double rows = s.taps * s.group_in + s.bias, depth = (double)call->batch * s.pixels;
     double room = (double)PARTIAL_BYTES / ((double)call->node->trained_count * sizeof(float));
-    /* a chunk has some samples, and several steps' worth of pixels, or adding up costs more than summing */
+    /* a chunk has some samples, and several steps' worth of pixels */
     double chunks = fmin(fmin(call->batch, depth / 128), room);
-    return (struct product){.rows = rows, .columns = s.group_out, .depth = depth, .groups = s.groups, .chunks = fmax(floor(chunks), 1),
-                            .a_vectors = in_vectors, .b_vectors = out_vectors, .a_along_m = true, .b_along_n = true};
+    return (struct product){.rows = rows, .columns = s.group_out, .depth = depth, .groups = s.groups, .chunks = (int)fmax(chunks, 1),
+                            .a_vector = in_vector, .b_vector = out_vector, .a_along_m = true, .b_along_n = true};
 }
 
 static struct tile tile_of(const struct ink_call *call)
@@ -199,7 +252,7 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
     struct ink_launch *launch = ink_launch_add(list, "gemm.cl", kernel, label);
     const struct ink_shape *from = forward ? &s->in : &s->out, *to = forward ? &s->out : &s->in;
     const struct { const char *name; int value; } defines[] = {
-        {"WG_M", t->group_m}, {"WG_N", t->group_n}, {"ITEM_M", t->item_m}, {"ITEM_N", t->item_n}, {"TILE_K", t->depth},
+        {"WG_M", t->group_m}, {"WG_N", t->group_n}, {"SLICES", t->slices}, {"ITEM_M", t->item_m}, {"ITEM_N", t->item_n}, {"TILE_K", t->depth},
         {"BUFFERS", t->buffers}, {"A_VECTOR", t->a_vector}, {"B_VECTOR", t->b_vector},
         {"IH", from->height}, {"IW", from->width}, {"OH", to->height}, {"OW", to->width},
         {"KH", s->filter_height}, {"KW", s->filter_width},
@@ -213,7 +266,7 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
     for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
         ink_define_int(list, launch, defines[i].name, defines[i].value);
     int tile_n = t->group_n * t->item_n, columns = to->channels / s->groups;
-    ink_range_fixed(launch, 0, (size_t)s->groups * (size_t)((columns + tile_n - 1) / tile_n), 1, (size_t)(t->group_m * t->group_n));
+    ink_range_fixed(launch, 0, (size_t)s->groups * (size_t)((columns + tile_n - 1) / tile_n), 1, (size_t)group_of(t));
     launch->sample_flops = call->node->op->flops(call->node);
     return launch;
 }
@@ -251,11 +304,9 @@ void ink_gemm_backward_weights(struct ink_launches *list, const struct ink_call 
     struct ink_gemm_shape s = ink_gemm_shape(call->node);
     int rows = s.taps * s.group_in + s.bias;
     struct tile t = tile_of(call);
-    int tile_m = t.group_m * t.item_m, tile_n = t.group_n * t.item_n;
+    int tile_m = t.group_m * t.item_m;
     size_t count = call->node->trained_count, bytes = count * sizeof(float);
-    double items = ceil((double)rows / tile_m) * ceil((double)s.group_out / tile_n) * s.groups * t.group_m * t.group_n;
-    double chunks = fmax(fmin(ceil(BUSY_ITEMS / items), product_of(call).chunks), 1);
-    int samples = (int)ceil(call->batch / chunks);
+    int samples = (call->batch + t.chunks - 1) / t.chunks;
     int parts = (call->batch + samples - 1) / samples;
     ink_value sums = parts > 1 ? ink_value_create(list, "partial gradients", 0, (size_t)parts * bytes) : call->gradients;
 

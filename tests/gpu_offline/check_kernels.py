@@ -34,7 +34,7 @@ def split(text):
 def round_fmas(copy):
     """Multiply-adds of an item in a round of the loop over K, where the copy is one of gemm.cl's."""
     defines = dict(re.findall(r"^#define (\w+) (\d+)$", copy, re.MULTILINE))
-    return int(defines["TILE_K"]) * int(defines["ITEM_M"]) * int(defines["ITEM_N"]) if "TILE_K" in defines else None
+    return int(defines["TILE_K"]) // int(defines["SLICES"]) * int(defines["ITEM_M"]) * int(defines["ITEM_N"]) if "TILE_K" in defines else None
 
 
 def compile_chunk(target, shared, copies, names, folder):
