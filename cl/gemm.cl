@@ -40,6 +40,10 @@
  * B = -pad, C = dilation, D = 1; backward_data A = 1, B = pad, C = -dilation, D = stride. CLIP 0: every source pixel lies
  * inside the image. BIAS 1: the bias stands behind the weights. SAMPLES: of a chunk of backward_weights.
  *
+ * With max pooling behind (POOL_H, POOL_W the window, of 2 or 4 pixels; else 1, 1), windows side by side, output pixels are numbered window by
+ * window, so that an item has all sums of a window in one patch, and stores the largest and (KEEP) its place in the window. The gradient that
+ * the backward passes are given is that of the pooled values: it belongs to the place that was kept, and every other is zero.
+ *
  * Zeros stand in for elements of A outside the image or beyond K. B is then finite too: some other element of it. Rows
  * beyond M and columns beyond N repeat others and are not stored.
  */
@@ -75,14 +79,52 @@
  * rounds of them or more: NVIDIA's compiler moves loads past what is in one block with them, but not past a loop. */
 #define MIX(u) (SLICE_K % (u) == 0 && SLICE_K > (u) && (u) * ITEM_M * ITEM_N <= 256)
 #define AT_ONCE (MIX(8) ? 8 : MIX(5) ? 5 : MIX(4) ? 4 : MIX(3) ? 3 : MIX(2) ? 2 : 1)
-#define TILES_FLOATS (BUFFERS * TILE_K * (A_ROW + B_ROW))
+#define A_FLOATS ((BUFFERS * TILE_K * A_ROW + 3) / 4 * 4) /* b_tile is aligned */
+#define TILES_FLOATS (A_FLOATS + BUFFERS * TILE_K * B_ROW)
 /* the upper half of the slices put their sums there, an item's side by side but for one float that spreads them over the banks */
 #define SUMS_ROW (ITEM_M * ITEM_N + 1)
 #define SUMS_FLOATS (SLICES / 2 * SLICE * SUMS_ROW)
 #define N_TILES ((DST_G + TILE_N - 1) / TILE_N)
 #define TAPS (KH * KW)
+/* The row and column of an output pixel, which are numbered window by window of the pooling; and the pooling of SRC. */
+#define POOL (POOL_H * POOL_W)
+#ifdef KERNEL_backward_data
+#define PIXEL_H(p) ((p) / OW)
+#define PIXEL_W(p) ((p) % OW)
+#define SRC_POOL_H POOL_H
+#define SRC_POOL_W POOL_W
+#else
+#define PIXEL_H(p) ((p) / POOL / (OW / POOL_W) * POOL_H + (p) % POOL / POOL_W)
+#define PIXEL_W(p) ((p) / POOL % (OW / POOL_W) * POOL_W + (p) % POOL_W)
+#define SRC_POOL_H 1
+#define SRC_POOL_W 1
+#endif
 #define FITS(number, d, size) (CLIP == 0 || ((number) >= 0 && (number) % (d) == 0 && (number) / (d) < (size)))
-#define STORED_BY_4 (DST_G % 4 == 0 && DST_C % 4 == 0 && ITEM_N % 4 == 0)
+/* Results that are stored at once: 4 columns or 1, of the rows of a window of the pooling. */
+#ifdef KERNEL_forward
+#define ROWS_STORED POOL
+#else
+#define ROWS_STORED 1
+#endif
+#if DST_G % 4 == 0 && DST_C % 4 == 0 && ITEM_N % 4 == 0
+#define STORED 4
+#define STORED_TYPE float4
+#define INT_STORED int4
+#define SUM(i, j) (float4)(acc[i][j], acc[i][(j) + 1], acc[i][(j) + 2], acc[i][(j) + 3])
+#define LOAD_STORED AS4
+#define WINS(v, old) (~((v) <= (old)) & ((old) == (old)))
+#define CHOSEN(old, v, wins) select(old, v, wins)
+#define SAVE_PLACES(where, p) (*(__global uchar4 *)(p) = convert_uchar4(where))
+#else
+#define STORED 1
+#define STORED_TYPE float
+#define INT_STORED int
+#define SUM(i, j) acc[i][j]
+#define LOAD_STORED LOAD_1
+#define WINS(v, old) (!((v) <= (old)) && (old) == (old))
+#define CHOSEN(old, v, wins) ((wins) ? (v) : (old))
+#define SAVE_PLACES(where, p) (*(p) = (uchar)(where))
+#endif
 #define AS4(p) (*(__global const float4 *)(p))
 
 /* Places of a vector in its tile: neighbouring items load neighbours in memory. Along K these are no more than 16 floats, since the
@@ -162,7 +204,7 @@
 /* ONE_TAP: a step sees one tap, so that what depends on the tap is the same for all items. PLAIN: taps see pixels at a fixed
  * distance from tap 0's, so that little is left to each item: one addition, and a bit that tells whether the tap is inside. */
 #define ONE_TAP (TAPS == 1 || SRC_G % TILE_K == 0)
-#define PLAIN (D_H == 1 && D_W == 1 && TAPS <= 32)
+#define PLAIN (D_H == 1 && D_W == 1 && TAPS <= 32 && SRC_POOL_H * SRC_POOL_W == 1)
 #define SEES(seen, tap) (CLIP == 0 || ((seen) >> (tap) & 1) != 0)
 #define WITHIN(k) (SRC_G % TILE_K == 0 || (k) < TAPS * SRC_G)
 /* no step and no load of a tile goes beyond K */
@@ -172,43 +214,40 @@
 #define WHOLE_STEPS ((TAPS * SRC_G) % TILE_K == 0 && B_COUNT % WG == 0)
 #endif
 #define BEFORE(k, end) (WHOLE_STEPS || (k) < (end))
-#define SAME_SIZE (IH == OH && IW == OW && A_H == 1 && A_W == 1)
+#define SAME_SIZE (IH == OH && IW == OW && A_H == 1 && A_W == 1 && POOL == 1)
 
-/* The vector of A at k, whose floats lie side by side in one pixel, or its zeros. */
+/* The place of the vector of A at k, whose floats lie side by side in one pixel; *spot: its place in the window of the pooling; -1: it is
+ * zeros; ONES: the row of ones. */
+#define ONES -2
 #ifdef KERNEL_backward_weights
-static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint m, uint k, uint k_end, uint group)
+static __attribute__((always_inline)) uint NAME(place_a)(uint m, uint k, uint k_end, uint group, int *spot)
 {
-    uint tap = m / SRC_G, rows = k / OW, sample = rows / OH;
+    uint tap = m / SRC_G, sample = k / (OH * OW), p = k - sample * (OH * OW);
     int tap_h = (int)(tap / KW) * C_H + B_H, tap_w = (int)(tap % KW) * C_W + B_W;
-    int h = (int)(rows - sample * OH) * A_H + tap_h, w = (int)(k - rows * OW) * A_W + tap_w;
-    bool inside = BEFORE(k, k_end) && m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW);
+    int h = (int)PIXEL_H(p) * A_H + tap_h, w = (int)PIXEL_W(p) * A_W + tap_w;
+    bool inside = m < TAPS * SRC_G && FITS(h, 1, IH) && FITS(w, 1, IW);
     /* the pixels of images of the same size have the same numbers, whatever the sample */
     uint pixel = SAME_SIZE ? k + (tap_h * IW + tap_w) : sample * (IH * IW) + h * IW + w;
-    uint at = pixel * SRC_C + group * SRC_G + m % SRC_G;
-    /* always a load, of the first value if need be: no branch keeps the loads of a step from being in flight together */
-    A_TYPE value = CAT(LOAD_, A_VECTOR)(src + (inside ? at : 0));
-    return inside ? value : BIAS == 1 && m == TAPS * SRC_G && BEFORE(k, k_end) ? A_ONE : (A_TYPE)(0.0f);
+    *spot = !BEFORE(k, k_end) ? -1 : inside ? 0 : BIAS == 1 && m == TAPS * SRC_G ? ONES : -1;
+    return pixel * SRC_C + group * SRC_G + m % SRC_G;
 }
 #elif PLAIN
 /* from: the float that the vector begins with in step 0; seen: a bit for each tap */
-static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint from, uint seen, uint k0, uint k)
+static __attribute__((always_inline)) uint NAME(place_a)(uint from, uint seen, uint k0, uint k, int *spot)
 {
     uint tap = TAPS == 1 ? 0 : (ONE_TAP ? k0 : k) / SRC_G;
-    uint at = from + ((int)(tap / KW) * (C_H * IW) + (int)(tap % KW) * C_W) * SRC_C + (k0 - tap * SRC_G);
-    bool inside = SEES(seen, tap) && WITHIN(k);
-    A_TYPE value = CAT(LOAD_, A_VECTOR)(src + (inside ? at : 0));
-    return inside ? value : (A_TYPE)(0.0f);
+    *spot = SEES(seen, tap) && WITHIN(k) ? 0 : -1;
+    return from + ((int)(tap / KW) * (C_H * IW) + (int)(tap % KW) * C_W) * SRC_C + (k0 - tap * SRC_G);
 }
 #else
 /* tap_h, tap_w: where tap 0 lies, times D; from: the sample and group in src */
-static __attribute__((always_inline)) A_TYPE NAME(load_a)(in_t src, uint from, int tap_h, int tap_w, uint k0, uint k)
+static __attribute__((always_inline)) uint NAME(place_a)(uint from, int tap_h, int tap_w, uint k0, uint k, int *spot)
 {
     uint tap = (ONE_TAP ? k0 : k) / SRC_G;
     int h = tap_h + (int)(tap / KW) * C_H, w = tap_w + (int)(tap % KW) * C_W;
     bool inside = k < TAPS * SRC_G && FITS(h, D_H, IH) && FITS(w, D_W, IW);
-    uint at = from + (h / D_H * IW + w / D_W) * SRC_C + k - tap * SRC_G;
-    A_TYPE value = CAT(LOAD_, A_VECTOR)(src + (inside ? at : 0));
-    return inside ? value : (A_TYPE)(0.0f);
+    *spot = inside ? h / D_H % SRC_POOL_H * SRC_POOL_W + w / D_W % SRC_POOL_W : -1;
+    return from + (h / D_H / SRC_POOL_H * (IW / SRC_POOL_W) + w / D_W / SRC_POOL_W) * SRC_C + k - tap * SRC_G;
 }
 #endif
 
@@ -218,12 +257,16 @@ static __attribute__((always_inline)) uint NAME(place_b)(uint k0, uint k, uint c
 #ifdef KERNEL_backward_data
     uint tap = (ONE_TAP ? k0 : k) / SRC_G;
     return (tap * DST_G + c) * SRC_C + group * SRC_G + k - tap * SRC_G;
+#elif defined(KERNEL_backward_weights)
+    return k / POOL * DST_C + group * DST_G + c;
 #else
     return k * DST_C + group * DST_G + c;
 #endif
 }
 
-/* Loads the vectors of the step from k0 on into a_next and b_next. */
+/* Loads the vectors of the step from k0 on into a_next and b_next, and the winners' places in their windows where they are gradients of pooled
+ * values. Always a load, of the first value if need be: no branch keeps the loads of a step from being in flight together. And nothing that
+ * needs a loaded value, as every such waits for it. */
 #if defined(KERNEL_backward_weights)
 #define A_ARGUMENTS(k0, l) m0 + A_M(l), (k0) + A_K(l), k_end, group
 #elif PLAIN
@@ -232,12 +275,17 @@ static __attribute__((always_inline)) uint NAME(place_b)(uint k0, uint k, uint c
 #define A_ARGUMENTS(k0, l) from[l], tap_h[l], tap_w[l], k0, (k0) + A_K(l)
 #endif
 #define LOAD_STEP(k0)                                                                                       \
-    UNROLL for (int l = 0; l < A_LOADS; l++)                                                                \
-        a_next[l] = NAME(load_a)(src, A_ARGUMENTS(k0, l));                                                  \
+    UNROLL for (int l = 0; l < A_LOADS; l++) {                                                              \
+        uint at = NAME(place_a)(A_ARGUMENTS(k0, l), &spot[l]);                                              \
+        at = spot[l] >= 0 ? at : 0;                                                                         \
+        a_next[l] = CAT(LOAD_, A_VECTOR)(src + at);                                                         \
+        LOAD_WINNERS_A(l, at)                                                                               \
+    }                                                                                                       \
     UNROLL for (int l = 0; l < B_LOADS; l++) {                                                              \
         uint k = WHOLE_STEPS ? (k0) + B_K(l) : min((k0) + (uint)B_K(l), k_end - B_ALONG_K);                 \
-        uint c = min(n0 + (uint)B_N(l), (uint)(DST_G - B_ALONG_N));                                         \
-        b_next[l] = CAT(LOAD_, B_VECTOR)(other + NAME(place_b)(k0, k, c, group));                           \
+        uint c = min(n0 + (uint)B_N(l), (uint)(DST_G - B_ALONG_N)), at = NAME(place_b)(k0, k, c, group);    \
+        b_next[l] = CAT(LOAD_, B_VECTOR)(other + at);                                                       \
+        LOAD_WINNERS_B(l, at, k)                                                                            \
     }                                                                                                       \
     UNROLL for (int l = 0; l < A_LOADS; l++)                                                                \
         CAT(LOADED_, A_VECTOR)(a_next[l]);                                                                  \
@@ -247,12 +295,40 @@ static __attribute__((always_inline)) uint NAME(place_b)(uint k0, uint k, uint c
 #define STORE_STEP(a_to, b_to)                                                                              \
     UNROLL for (int l = 0; l < A_LOADS; l++)                                                                \
         if (IN_TILE(l, A_COUNT)) {                                                                          \
-            CAT(PUT_, A_VECTOR)((a_to) + A_K(l) * A_ROW + A_M(l), A_STEP, a_next[l])                        \
+            A_TYPE value = spot[l] >= 0 ? a_next[l] : spot[l] == ONES ? A_ONE : (A_TYPE)(0.0f);             \
+            CHOOSE_A(l, value)                                                                              \
+            CAT(PUT_, A_VECTOR)((a_to) + A_K(l) * A_ROW + A_M(l), A_STEP, value)                            \
         }                                                                                                   \
     UNROLL for (int l = 0; l < B_LOADS; l++)                                                                \
         if (IN_TILE(l, B_COUNT)) {                                                                          \
-            CAT(PUT_, B_VECTOR)((b_to) + B_K(l) * B_ROW + B_N(l), B_STEP, b_next[l])                        \
+            B_TYPE value = b_next[l];                                                                       \
+            CHOOSE_B(l, value)                                                                              \
+            CAT(PUT_, B_VECTOR)((b_to) + B_K(l) * B_ROW + B_N(l), B_STEP, value)                            \
         }
+/* What keeps a gradient of pooled values where it belongs. */
+#define INT_4 int4
+#define INT_2 int2
+#define INT_1 int
+#define WINNER_4(p) convert_int4(*(__global const uchar4 *)(p))
+#define WINNER_2(p) convert_int2(*(__global const uchar2 *)(p))
+#define WINNER_1(p) ((int)*(p))
+#define CHOOSE_4(value, winner, spot) value = select((float4)(0.0f), value, (winner) == (int4)(spot));
+#define CHOOSE_2(value, winner, spot) value = select((float2)(0.0f), value, (winner) == (int2)(spot));
+#define CHOOSE_1(value, winner, spot) value = (winner) == (spot) ? value : 0.0f;
+#if defined(KERNEL_backward_data) && POOL > 1
+#define LOAD_WINNERS_A(l, at) a_winner[l] = CAT(WINNER_, A_VECTOR)(place + (at));
+#define CHOOSE_A(l, value) CAT(CHOOSE_, A_VECTOR)(value, a_winner[l], spot[l])
+#else
+#define LOAD_WINNERS_A(l, at)
+#define CHOOSE_A(l, value)
+#endif
+#if defined(KERNEL_backward_weights) && POOL > 1
+#define LOAD_WINNERS_B(l, at, k) b_winner[l] = CAT(WINNER_, B_VECTOR)(place + (at)), b_spot[l] = (k) % POOL;
+#define CHOOSE_B(l, value) CAT(CHOOSE_, B_VECTOR)(value, b_winner[l], b_spot[l])
+#else
+#define LOAD_WINNERS_B(l, at, k)
+#define CHOOSE_B(l, value)
+#endif
 #ifdef KERNEL_backward_data
 #define B_ALONG_K B_VECTOR
 #define B_ALONG_N 1
@@ -261,23 +337,38 @@ static __attribute__((always_inline)) uint NAME(place_b)(uint k0, uint k, uint c
 #define B_ALONG_N B_VECTOR
 #endif
 
+#if !KEEP
+#define PLACE_ARGUMENT
+#elif defined(KERNEL_forward)
+#define PLACE_ARGUMENT __global uchar *place,
+#else
+#define PLACE_ARGUMENT __global const uchar *place,
+#endif
+
 /* Work-group (group and tile of columns, tile of rows, chunk of samples). src and other are what A and B come from. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 #if defined(KERNEL_forward)
-void NAME(forward)(in_t src, in_t other, out_t dst, int n)
+void NAME(forward)(in_t src, in_t other, out_t dst, PLACE_ARGUMENT int n)
 #elif defined(KERNEL_backward_data)
-void NAME(backward_data)(in_t src, in_t other, DX_ARGUMENTS, int n)
+void NAME(backward_data)(in_t src, in_t other, PLACE_ARGUMENT DX_ARGUMENTS, int n)
 #else
-void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
+void NAME(backward_weights)(in_t src, in_t other, out_t dst, PLACE_ARGUMENT int n)
 #endif
 {
     __local float tiles[SUMS_FLOATS > TILES_FLOATS ? SUMS_FLOATS : TILES_FLOATS] __attribute__((aligned(16)));
-    __local float *a_tile = tiles, *b_tile = tiles + BUFFERS * TILE_K * A_ROW;
+    __local float *a_tile = tiles, *b_tile = tiles + A_FLOATS;
     /* places are unsigned: they are divided by constants, which so costs less */
     const uint item = get_local_id(0), slice = item / SLICE, row = item % SLICE / WG_N * PATCH_M, column = item % WG_N * PATCH_N;
     const uint block = get_group_id(0), group = block / N_TILES, n0 = block % N_TILES * TILE_N, m0 = get_group_id(1) * TILE_M;
     A_TYPE a_next[A_LOADS];
     B_TYPE b_next[B_LOADS];
+    int spot[A_LOADS];
+#if defined(KERNEL_backward_data) && POOL > 1
+    CAT(INT_, A_VECTOR) a_winner[A_LOADS];
+#elif defined(KERNEL_backward_weights) && POOL > 1
+    CAT(INT_, B_VECTOR) b_winner[B_LOADS];
+    int b_spot[B_LOADS];
+#endif
     float acc[ITEM_M][ITEM_N];
 
 #ifdef KERNEL_backward_weights
@@ -294,8 +385,8 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #endif
     UNROLL for (int l = 0; l < A_LOADS; l++) {
         uint m = min(m0 + A_M(l), m_end - 1), pixel = m % (OH * OW);
-        int h = (int)(pixel / OW) * A_H + B_H, w = (int)(pixel % OW) * A_W + B_W;
-        from[l] = m / (OH * OW) * (IH * IW * SRC_C) + group * SRC_G;
+        int h = (int)PIXEL_H(pixel) * A_H + B_H, w = (int)PIXEL_W(pixel) * A_W + B_W;
+        from[l] = m / (OH * OW) * (IH / SRC_POOL_H * (IW / SRC_POOL_W) * SRC_C) + group * SRC_G;
 #if PLAIN
         from[l] += (h * IW + w) * SRC_C + A_K(l);
         uint columns = 0;
@@ -368,39 +459,42 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
     if (slice > 0)
         return;
 #endif
-    UNROLL for (int j = 0; j < ITEM_N; j += STORED_BY_4 ? 4 : 1) {
+    UNROLL for (int j = 0; j < ITEM_N; j += STORED) {
         uint c = n0 + column + COLUMN(j);
         if (c >= DST_G)
             continue;
-        UNROLL for (int i = 0; i < ITEM_M; i++) {
+#ifdef KERNEL_forward
+        STORED_TYPE bias = (STORED_TYPE)(0.0f);
+#if BIAS
+        bias = LOAD_STORED(other + TAPS * SRC_G * DST_C + group * DST_G + c);
+#endif
+#endif
+        UNROLL for (int i = 0; i < ITEM_M; i += ROWS_STORED) {
             uint m = m0 + row + ROW(i);
             if (m >= m_end)
                 continue;
-            uint at = m * DST_C + group * DST_G + c;
-#if STORED_BY_4
-            float4 sum = (float4)(acc[i][j], acc[i][j + 1], acc[i][j + 2], acc[i][j + 3]);
-#if defined(KERNEL_forward)
-#if BIAS
-            sum += AS4(other + TAPS * SRC_G * DST_C + group * DST_G + c);
+            uint at = m / ROWS_STORED * DST_C + group * DST_G + c;
+            STORED_TYPE sum = SUM(i, j);
+#ifdef KERNEL_forward
+#if POOL > 1
+            /* as in pool.cl the first largest wins, and NaN counts as largest */
+            INT_STORED where = (INT_STORED)(0);
+            UNROLL for (int p = 1; p < POOL; p++) {
+                STORED_TYPE v = SUM(i + p, j);
+                INT_STORED wins = WINS(v, sum);
+                sum = CHOSEN(sum, v, wins);
+                where = CHOSEN(where, (INT_STORED)(p), wins);
+            }
+#if KEEP
+            SAVE_PLACES(where, place + at);
 #endif
-            *(__global float4 *)(dst + at) = ACTIVATE_AS(float4, sum);
+#endif
+            sum += bias;
+            *(__global STORED_TYPE *)(dst + at) = ACTIVATE_AS(STORED_TYPE, sum);
 #elif defined(KERNEL_backward_data)
-            *(__global float4 *)(dx + at) = DX_FINISH(float4, sum, at, AS4);
+            *(__global STORED_TYPE *)(dx + at) = DX_FINISH(STORED_TYPE, sum, at, LOAD_STORED);
 #else
-            *(__global float4 *)(dst + at) = sum;
-#endif
-#else
-            float sum = acc[i][j];
-#if defined(KERNEL_forward)
-#if BIAS
-            sum += other[TAPS * SRC_G * DST_C + group * DST_G + c];
-#endif
-            dst[at] = ACTIVATE_AS(float, sum);
-#elif defined(KERNEL_backward_data)
-            STORE_DX1(sum, at);
-#else
-            dst[at] = sum;
-#endif
+            *(__global STORED_TYPE *)(dst + at) = sum;
 #endif
         }
     }
@@ -425,7 +519,15 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #undef N_TILES
 #undef TAPS
 #undef FITS
-#undef STORED_BY_4
+#undef ROWS_STORED
+#undef STORED
+#undef STORED_TYPE
+#undef INT_STORED
+#undef SUM
+#undef LOAD_STORED
+#undef WINS
+#undef CHOSEN
+#undef SAVE_PLACES
 #undef AS4
 #undef A_M
 #undef A_K
@@ -448,6 +550,26 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #undef SAME_SIZE
 #undef A_ARGUMENTS
 #undef LOAD_STEP
+#undef ONES
+#undef POOL
+#undef PIXEL_H
+#undef PIXEL_W
+#undef SRC_POOL_H
+#undef SRC_POOL_W
+#undef INT_4
+#undef INT_2
+#undef INT_1
+#undef WINNER_4
+#undef WINNER_2
+#undef WINNER_1
+#undef CHOOSE_4
+#undef CHOOSE_2
+#undef CHOOSE_1
+#undef LOAD_WINNERS_A
+#undef LOAD_WINNERS_B
+#undef CHOOSE_A
+#undef CHOOSE_B
+#undef PLACE_ARGUMENT
 #undef B_ALONG_K
 #undef B_ALONG_N
 #undef WHOLE_STEPS
@@ -460,6 +582,7 @@ void NAME(backward_weights)(in_t src, in_t other, out_t dst, int n)
 #undef LOADED_2
 #undef LOADED_1
 #undef STORE_STEP
+#undef A_FLOATS
 #undef TILES_FLOATS
 #undef SUMS_ROW
 #undef SUMS_FLOATS

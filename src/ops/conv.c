@@ -69,19 +69,19 @@ const struct ink_op ink_op_conv = {
         [INK_FORWARD] = (const struct ink_algorithm[]){
             {"winograd", INK_STYLE_CPU, ink_winograd_applies, ink_winograd_forward, .pools = true, .variants = ink_winograd_variants, .reorders = true},
             {"direct", INK_STYLE_CPU, ink_conv_direct_applies, ink_conv_direct_forward, .pools = true, .variants = ink_conv_direct_variants},
-            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward, .variants = ink_gemm_variants, .reorders = true},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_forward, .pools = true, .variants = ink_gemm_variants, .reorders = true},
             CLBLAST(ink_clblast_forward)
             {0}},
         [INK_BACKWARD_DATA] = (const struct ink_algorithm[]){
             {"winograd", INK_STYLE_CPU, ink_winograd_applies, ink_winograd_backward_data, .pools = true, .variants = ink_winograd_variants, .reorders = true},
             {"direct", INK_STYLE_CPU, ink_conv_direct_applies, ink_conv_direct_backward_data, .pools = true, .variants = ink_conv_direct_variants},
-            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data, .variants = ink_gemm_variants, .reorders = true},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_data, .pools = true, .variants = ink_gemm_variants, .reorders = true},
             CLBLAST(ink_clblast_backward_data)
             {0}},
         [INK_BACKWARD_WEIGHTS] = (const struct ink_algorithm[]){
             {"winograd", INK_STYLE_CPU, ink_winograd_applies, ink_winograd_backward_weights, .pools = true, .variants = ink_winograd_variants, .reorders = true},
             {"direct", INK_STYLE_CPU, ink_conv_direct_applies, ink_conv_direct_backward_weights, .pools = true, .variants = ink_conv_direct_variants},
-            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights, .variants = ink_gemm_variants, .reorders = true},
+            {"gemm", INK_STYLE_GPU, ink_gemm_applies, ink_gemm_backward_weights, .pools = true, .variants = ink_gemm_variants, .reorders = true},
             CLBLAST(ink_clblast_backward_weights)
             {0}},
     },

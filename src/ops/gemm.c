@@ -32,6 +32,7 @@ struct product {
     int chunks;                 /* into which the sums may be split at most, of depth / chunks each */
     int a_vector, b_vector;     /* floats side by side in memory that may be loaded at once, 4, 2 or 1, ... */
     bool a_along_m, b_along_n;  /* ... along M, N; else along K */
+    int window;                 /* rows in a row that one item has to have in a patch */
 };
 
 struct tile {
@@ -61,6 +62,10 @@ struct ink_gemm_shape ink_gemm_shape(const struct ink_node *node)
     } else {
         s.in = (struct ink_shape){1, 1, (int)ink_shape_count(node->in)};
     }
+    if (node->pool.height) {
+        s.out.height *= node->pool.height;
+        s.out.width *= node->pool.width;
+    }
     s.group_in = s.in.channels / s.groups;
     s.group_out = s.out.channels / s.groups;
     s.taps = s.filter_height * s.filter_width;
@@ -76,7 +81,7 @@ static int group_of(const struct tile *t) { return t->group_m * t->group_n * t->
 /* As cl/gemm.cl declares it. */
 static size_t local_bytes(const struct tile *t)
 {
-    size_t tiles = (size_t)(t->buffers * t->depth) * (size_t)(t->group_m * t->item_m + t->group_n * t->item_n + 8);
+    size_t tiles = (size_t)(t->buffers * t->depth) * (size_t)(t->group_m * t->item_m + t->group_n * t->item_n + 8) + 3;
     size_t sums = (size_t)(t->slices / 2 * t->group_m * t->group_n) * (size_t)(t->item_m * t->item_n + 1);
     return (tiles > sums ? tiles : sums) * sizeof(float);
 }
@@ -135,6 +140,8 @@ static int vector_of(const struct tile *t, int widest, int inner, int across)
 static void try_tile(const struct ink_device *device, const struct product *p, struct tile t, struct tile *best)
 {
     int tile_m = t.group_m * t.item_m, tile_n = t.group_n * t.item_n;
+    if ((t.item_m < 4 ? t.item_m : 4) % p->window)
+        return;
     t.a_vector = vector_of(&t, p->a_vector, p->a_along_m ? tile_m : t.depth, tile_m);
     t.b_vector = vector_of(&t, p->b_vector, p->b_along_n ? tile_n : t.depth, tile_n);
     t.buffers = 2;
@@ -205,22 +212,25 @@ static int vector_in(int a, int b)
     return vector;
 }
 
+static int window_of(const struct ink_node *node) { return node->pool.height ? node->pool.height * node->pool.width : 1; }
+
 static struct product product_of(const struct ink_call *call)
 {
     struct ink_gemm_shape s = ink_gemm_shape(call->node);
     int in_vector = vector_in(s.in.channels, s.group_in), out_vector = vector_in(s.out.channels, s.group_out);
     if (call->pass == INK_FORWARD)
         return (struct product){.rows = (double)call->batch * s.pixels, .columns = s.group_out, .depth = (double)s.taps * s.group_in,
-                                .groups = s.groups, .chunks = 1, .a_vector = in_vector, .b_vector = out_vector, .b_along_n = true};
+                                .groups = s.groups, .chunks = 1, .a_vector = in_vector, .b_vector = out_vector, .b_along_n = true,
+                                .window = window_of(call->node)};
     if (call->pass == INK_BACKWARD_DATA)
         return (struct product){.rows = (double)call->batch * s.in.height * s.in.width, .columns = s.group_in, .depth = (double)s.taps * s.group_out,
-                                .groups = s.groups, .chunks = 1, .a_vector = out_vector, .b_vector = out_vector};
+                                .groups = s.groups, .chunks = 1, .a_vector = out_vector, .b_vector = out_vector, .window = 1};
     double rows = s.taps * s.group_in + s.bias, depth = (double)call->batch * s.pixels;
     double room = (double)PARTIAL_BYTES / ((double)call->node->trained_count * sizeof(float));
     /* a chunk has some samples, and several steps' worth of pixels */
     double chunks = fmin(fmin(call->batch, depth / 128), room);
     return (struct product){.rows = rows, .columns = s.group_out, .depth = depth, .groups = s.groups, .chunks = (int)fmax(chunks, 1),
-                            .a_vector = in_vector, .b_vector = out_vector, .a_along_m = true, .b_along_n = true};
+                            .a_vector = in_vector, .b_vector = out_vector, .a_along_m = true, .b_along_n = true, .window = 1};
 }
 
 static struct tile tile_of(const struct ink_call *call)
@@ -240,8 +250,18 @@ int ink_gemm_variants(const struct ink_call *call)
 
 bool ink_gemm_applies(const struct ink_call *call)
 {
-    return call->device->info.max_work_group >= SMALLEST_LIMIT && call->device->info.local_bytes >= SMALLEST_LOCAL &&
+    int window = window_of(call->node);
+    return (window == 1 || window == 2 || window == 4) && call->device->info.max_work_group >= SMALLEST_LIMIT && call->device->info.local_bytes >= SMALLEST_LOCAL &&
            ink_gemm_variants(call) > 0;
+}
+
+/* Whether the places of winners are kept, and the argument that they are. */
+static bool keeps(const struct ink_call *call) { return call->node->pool.height && call->saved[0] != INK_NO_VALUE; }
+
+static void arg_places(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, enum ink_argument_kind kind)
+{
+    if (keeps(call))
+        ink_arg_value(list, launch, kind, call->saved[0]);
 }
 
 /* A launch with the defines of a tile and of the layer; the caller adds arguments. forward: the source is the layer's
@@ -262,6 +282,8 @@ static struct ink_launch *emit(struct ink_launches *list, const struct ink_call 
         {"A_W", forward ? s->stride_width : 1}, {"B_W", forward ? -s->pad_left : s->pad_left},
         {"C_W", forward ? s->dilation_width : -s->dilation_width}, {"D_W", forward ? 1 : s->stride_width},
         {"CLIP", forward ? s->clip : s->clip || s->in.height * s->in.width > 1}, {"BIAS", s->bias},
+        {"POOL_H", call->node->pool.height ? call->node->pool.height : 1}, {"POOL_W", call->node->pool.height ? call->node->pool.width : 1},
+        {"KEEP", keeps(call)},
     };
     for (size_t i = 0; i < sizeof defines / sizeof *defines; i++)
         ink_define_int(list, launch, defines[i].name, defines[i].value);
@@ -280,6 +302,7 @@ void ink_gemm_forward(struct ink_launches *list, const struct ink_call *call)
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
     ink_arg_value(list, launch, INK_ARG_WRITE, call->y);
+    arg_places(list, launch, call, INK_ARG_WRITE);
     ink_arg_scalar(list, launch, INK_BATCH);
     ink_range_samples(launch, 1, (size_t)s.pixels, (size_t)(t.group_m * t.item_m), 1);
 }
@@ -292,6 +315,7 @@ void ink_gemm_backward_data(struct ink_launches *list, const struct ink_call *ca
     struct ink_launch *launch = emit(list, call, &s, &t, "backward_data", "backward_data gemm", false);
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
     ink_arg_value(list, launch, INK_ARG_READ, call->parameters);
+    arg_places(list, launch, call, INK_ARG_READ);
     ink_arg_dx(list, launch, call);
     ink_arg_scalar(list, launch, INK_BATCH);
     ink_range_samples(launch, 1, (size_t)pixels, (size_t)(t.group_m * t.item_m), 1);
@@ -315,6 +339,7 @@ void ink_gemm_backward_weights(struct ink_launches *list, const struct ink_call 
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
     ink_arg_value(list, launch, INK_ARG_WRITE, sums);
+    arg_places(list, launch, call, INK_ARG_READ);
     ink_arg_scalar(list, launch, INK_BATCH);
     ink_range_fixed(launch, 1, (size_t)rows, (size_t)tile_m, 1);
     ink_range_samples(launch, 2, 1, (size_t)samples, 1);
