@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks start at multiples of align, so that they can be sub-buffers, and of 16 floats. */
+/* From a block of floats to the next: blocks start at multiples of align, so that they can be sub-buffers, and of 16 floats. The slack of
+ * their sub-buffers lies between them: where it reached into the next ones, NVIDIA's driver 580 would crash as these are released. */
+static size_t stride(size_t floats, size_t align)
+{
+    return floats ? (floats * sizeof(float) + INK_SLACK + align - 1) / align * align : 0;
+}
+
 static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model, size_t align)
 {
     size_t count = (size_t)model->count, parameters = 0, states = 0;
@@ -23,8 +29,8 @@ static ink_status lay_out(struct ink_plan *plan, const struct ink_model *model, 
         plan->state_offsets[i] = states;
         plan->trained_counts[i] = model->nodes[i].trained_count;
         plan->state_counts[i] = model->nodes[i].state_count;
-        parameters += (plan->trained_counts[i] * sizeof(float) + align - 1) / align * align;
-        states += (plan->state_counts[i] * sizeof(float) + align - 1) / align * align;
+        parameters += stride(plan->trained_counts[i], align);
+        states += stride(plan->state_counts[i], align);
     }
     plan->parameter_floats = parameters / sizeof(float);
     plan->state_floats = states / sizeof(float);
@@ -173,6 +179,15 @@ static ink_status prepare_to_fit(struct ink_plan *plan, const struct ink_model *
     }
 }
 
+/* Where blocks begin decides in which order the squares of gradients are summed for clipping, so reproducible plans have them begin at
+ * multiples of what no device asks for more than. */
+static size_t choose_align(const struct ink_device *device, const struct ink_plan_options *options)
+{
+    const size_t largest = 512;
+    size_t align = options->align > device->align ? options->align : device->align;
+    return options->reproducible && align < largest ? largest : align;
+}
+
 /* Begins a plan: its layout, and how it is to be lowered. */
 static ink_status begin(struct ink_plan *plan, struct ink_device *device, const struct ink_model *model, const struct ink_plan_options *options,
                         struct ink_lowering *how)
@@ -184,7 +199,7 @@ static ink_status begin(struct ink_plan *plan, struct ink_device *device, const 
     plan->has[INK_SECTION_EVALUATE] = true;
     plan->has[INK_SECTION_TRAIN] = options->training && !options->parts;
     plan->has[INK_SECTION_GRADIENTS] = plan->has[INK_SECTION_ACCUMULATE] = plan->has[INK_SECTION_UPDATE] = options->training && options->parts;
-    INK_TRY(lay_out(plan, model, options->align > device->align ? options->align : device->align));
+    INK_TRY(lay_out(plan, model, choose_align(device, options)));
     *how = (struct ink_lowering){
         .style = options->reproducible ? INK_STYLE_CPU : options->style ? options->style : device->style,
         .vector_width = options->vector_width ? options->vector_width : device->vector_width,
