@@ -23,16 +23,23 @@ ink_status ink_bound_place(struct ink_bound *bound)
     bound->kernels = calloc((size_t)list->count + 1, sizeof(cl_kernel));
     bound->buffers = calloc(values + 1, sizeof(cl_mem));
     bound->owned = calloc(values + 1, sizeof(bool));
-    if (!spans || !bound->offsets || !bound->instances || !bound->kernels || !bound->buffers || !bound->owned) {
+    bound->first_uses = calloc(values + 1, sizeof(int));
+    if (!spans || !bound->offsets || !bound->instances || !bound->kernels || !bound->buffers || !bound->owned || !bound->first_uses) {
         free(spans);
         return ink_fail_memory(values * sizeof *spans);
     }
-    for (size_t v = 0; v < values; v++)
+    for (size_t v = 0; v < values; v++) {
         spans[v].first = -1;
+        bound->first_uses[v] = list->count;
+    }
     for (int i = 0; i < list->count; i++)
         for (int a = 0; a < list->launches[i].argument_count; a++) {
             const struct ink_argument *argument = &list->launches[i].arguments[a];
-            if (!ink_argument_is_value(argument) || list->values[argument->value].storage != INK_ARENA)
+            if (!ink_argument_is_value(argument))
+                continue;
+            if (i < bound->first_uses[argument->value])
+                bound->first_uses[argument->value] = i;
+            if (list->values[argument->value].storage != INK_ARENA)
                 continue;
             struct ink_span *span = &spans[argument->value];
             span->bytes = ink_value_bytes(list, argument->value, bound->batch) + INK_SLACK;
@@ -179,16 +186,26 @@ ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program)
     return INK_OK;
 }
 
+/* Releases the sub-buffers of a storage, or of all, in the order that ink_bound_free tells of. */
+static void release_buffers(struct ink_bound *bound, const enum ink_storage *storage)
+{
+    const struct ink_launches *list = bound->list;
+    for (int i = list->count; i >= 0; i--)
+        for (int v = 0; v < list->value_count; v++)
+            if (bound->owned[v] && bound->first_uses[v] == i && (!storage || list->values[v].storage == *storage)) {
+                clReleaseMemObject(bound->buffers[v]);
+                bound->owned[v] = false;
+            }
+}
+
 ink_status ink_bound_storage(struct ink_bound *bound, enum ink_storage storage, cl_mem buffer, size_t buffer_bytes)
 {
     const struct ink_launches *list = bound->list;
+    release_buffers(bound, &storage);
     for (int v = 0; v < list->value_count; v++) {
         size_t bytes = ink_value_bytes(list, v, bound->batch), offset = bound->offsets[v];
         if (list->values[v].storage != storage)
             continue;
-        if (bound->owned[v])
-            clReleaseMemObject(bound->buffers[v]);
-        bound->owned[v] = false;
         bound->buffers[v] = buffer;
         if (storage > INK_STATE || (offset == 0 && bytes >= buffer_bytes))
             continue;
@@ -220,9 +237,11 @@ static ink_status run_call(struct ink_bound *bound, const struct ink_launch *lau
     return launch->call(launch, bound->device, queue, buffers, n);
 }
 
-/* Tells which scalars differ from those last set, and keeps them. */
-static void note_scalars(struct ink_bound *bound, const cl_int scalars[INK_SCALARS], bool changed[INK_SCALARS])
+/* As a run begins: tells which scalars differ from those last set, and keeps them. */
+static void begin_run(struct ink_bound *bound, const cl_int scalars[INK_SCALARS], bool changed[INK_SCALARS])
 {
+    if (!bound->ran && bound->runs)
+        bound->ran = ++*bound->runs;
     for (int s = 0; s < INK_SCALARS; s++) {
         changed[s] = !bound->set[s] || bound->scalars[s] != scalars[s];
         bound->scalars[s] = scalars[s];
@@ -287,7 +306,7 @@ static ink_status enqueue(struct ink_bound *bound, cl_command_queue queue, int i
 ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], cl_event *done)
 {
     bool changed[INK_SCALARS];
-    note_scalars(bound, scalars, changed);
+    begin_run(bound, scalars, changed);
     for (int i = 0; i < bound->list->count; i++)
         if (!bound->constants_done || !bound->list->launches[i].constant)
             INK_TRY(enqueue(bound, queue, i, n, changed, i == bound->list->count - 1 ? done : NULL));
@@ -298,7 +317,7 @@ ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n,
 ink_status ink_bound_run_some(struct ink_bound *bound, cl_command_queue queue, int first, int end, int n, const cl_int scalars[INK_SCALARS])
 {
     if (first == 0)
-        note_scalars(bound, scalars, bound->changed);
+        begin_run(bound, scalars, bound->changed);
     for (int i = first; i < end; i++)
         INK_TRY(enqueue(bound, queue, i, n, bound->changed, NULL));
     return INK_OK;
@@ -330,7 +349,7 @@ ink_status ink_bound_time(struct ink_bound *bound, cl_command_queue queue, int n
     if (!events)
         return ink_fail_memory(2 * (size_t)count * sizeof(cl_event));
     ink_status status = INK_OK;
-    note_scalars(bound, scalars, changed);
+    begin_run(bound, scalars, changed);
     for (int i = 0; i < count && !status; i++) {
         const struct ink_launch *launch = &bound->list->launches[i];
         if (launch->call)
@@ -359,9 +378,8 @@ ink_status ink_bound_time(struct ink_bound *bound, cl_command_queue queue, int n
 
 void ink_bound_free(struct ink_bound *bound)
 {
-    for (int v = 0; bound->list && bound->buffers && v < bound->list->value_count; v++)
-        if (bound->owned[v])
-            clReleaseMemObject(bound->buffers[v]);
+    if (bound->list && bound->buffers && bound->owned && bound->first_uses)
+        release_buffers(bound, NULL);
     for (int i = 0; bound->list && bound->kernels && i < bound->list->count; i++)
         if (bound->kernels[i])
             clReleaseKernel(bound->kernels[i]);
@@ -370,5 +388,6 @@ void ink_bound_free(struct ink_bound *bound)
     free(bound->kernels);
     free(bound->buffers);
     free(bound->owned);
+    free(bound->first_uses);
     *bound = (struct ink_bound){0};
 }

@@ -19,6 +19,9 @@ struct ink_bound {
     cl_kernel *kernels;       /* of each launch; NULL for calls */
     cl_mem *buffers;          /* of each value: a sub-buffer, or the storage itself */
     bool *owned;              /* buffers that this list made */
+    int *first_uses;          /* of each value: the first launch that has it; the count of launches if none has */
+    int *runs;                /* counts the lists of a plan that have run; NULL: this one is alone */
+    int ran;                  /* the how-manieth of them this one was to run first; 0: it has not run */
     cl_int scalars[INK_SCALARS]; /* bits last set */
     bool set[INK_SCALARS];
     bool changed[INK_SCALARS]; /* at the beginning of a run in pieces */
@@ -51,6 +54,8 @@ ink_status ink_bound_run(struct ink_bound *bound, cl_command_queue queue, int n,
  * in a chain as in ink_bound_run, so each finds the caches as it does there. */
 ink_status ink_bound_time(struct ink_bound *bound, cl_command_queue queue, int n, const cl_int scalars[INK_SCALARS], double *seconds);
 
+/* Sub-buffers are released in the reverse of the order in which launches first used them: NVIDIA's driver 580 crashes where some that
+ * overlap are released in another. So lists that share an arena are freed in the reverse of the order in which they first ran. */
 void ink_bound_free(struct ink_bound *bound);
 
 #endif

@@ -108,13 +108,16 @@ static ink_status build(struct ink_plan *plan, const struct ink_lowering *how)
     return status;
 }
 
-/* Frees what prepare() made. */
+/* Frees what prepare() made, sections in the order that ink_bound_free asks for. */
 static void discard(struct ink_plan *plan)
 {
-    for (int b = 0; b < INK_SECTIONS; b++) {
-        ink_bound_free(&plan->bound[b]);
+    for (; plan->runs >= 0; plan->runs--)
+        for (int b = 0; b < INK_SECTIONS; b++)
+            if (plan->bound[b].ran == plan->runs)
+                ink_bound_free(&plan->bound[b]);
+    plan->runs = 0;
+    for (int b = 0; b < INK_SECTIONS; b++)
         ink_launches_free(&plan->lists[b]);
-    }
     if (plan->program)
         clReleaseProgram(plan->program);
     plan->program = NULL;
@@ -136,7 +139,8 @@ static ink_status lower(struct ink_plan *plan, int section, const struct ink_mod
 static ink_status place(struct ink_plan *plan, const struct ink_model *model, struct ink_lowering *how)
 {
     for (int b = 0; b < INK_SECTIONS; b++) {
-        plan->bound[b] = (struct ink_bound){.device = plan->device, .list = &plan->lists[b], .batch = how->batch, .reproducible = how->reproducible};
+        plan->bound[b] = (struct ink_bound){.device = plan->device, .list = &plan->lists[b], .batch = how->batch, .reproducible = how->reproducible,
+                                           .runs = &plan->runs};
         if (plan->has[b])
             INK_TRY(lower(plan, b, model, how));
         INK_TRY(ink_bound_place(&plan->bound[b]));

@@ -21,6 +21,7 @@ struct ink_plan {
     cl_mem arena, counters;
     cl_mem storage[INK_ACCUMULATED + 1]; /* the plan's own, by enum ink_storage up to INK_ACCUMULATED */
     cl_program program;
+    int runs;                     /* lists in bound that have run */
     cl_int scalars[INK_SCALARS];
     int shift;                    /* from a place in INK_ORDER to that in INK_ROWS */
 };

@@ -3,6 +3,7 @@
 #include "faults/shim.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -82,6 +83,92 @@ static void hold(const void *caller, enum shim_object object, bool made, int mor
 {
     if (made && is_ours(caller))
         atomic_fetch_add(&alive[object], more);
+}
+
+/* The library's sub-buffers that are alive, and where kernels have them as arguments; the order in which kernels first used them. */
+enum { MOST_PARTS = 4096, MOST_USES = 16384 };
+static struct part {
+    cl_mem buffer, whole;
+    size_t first, end;
+    unsigned used; /* 0: never */
+} buffer_parts[MOST_PARTS];
+static struct use {
+    cl_kernel kernel;
+    cl_uint number;
+    cl_mem buffer;
+} uses[MOST_USES];
+static int part_number, use_number;
+static unsigned used_parts, misordered;
+static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
+
+unsigned shim_misordered(void) { return misordered; }
+
+static struct part *find_part(cl_mem buffer)
+{
+    for (int p = 0; p < part_number; p++)
+        if (buffer_parts[p].buffer == buffer)
+            return &buffer_parts[p];
+    return NULL;
+}
+
+static void note_part(cl_mem buffer, cl_mem whole, const cl_buffer_region *region)
+{
+    pthread_mutex_lock(&order);
+    if (part_number < MOST_PARTS)
+        buffer_parts[part_number++] = (struct part){buffer, whole, region->origin, region->origin + region->size, 0};
+    pthread_mutex_unlock(&order);
+}
+
+static void note_argument(cl_kernel kernel, cl_uint number, size_t bytes, const void *value)
+{
+    cl_mem buffer = NULL;
+    int u = 0;
+    if (bytes != sizeof buffer || !value)
+        return;
+    memcpy(&buffer, value, sizeof buffer);
+    pthread_mutex_lock(&order);
+    while (u < use_number && (uses[u].kernel != kernel || uses[u].number != number))
+        u++;
+    if (u < MOST_USES) {
+        uses[u] = (struct use){kernel, number, buffer};
+        use_number += u == use_number;
+    }
+    pthread_mutex_unlock(&order);
+}
+
+static void note_launch(cl_kernel kernel)
+{
+    pthread_mutex_lock(&order);
+    for (int u = 0; u < use_number; u++) {
+        struct part *part = uses[u].kernel == kernel ? find_part(uses[u].buffer) : NULL;
+        if (part && !part->used)
+            part->used = ++used_parts;
+    }
+    pthread_mutex_unlock(&order);
+}
+
+static void forget_kernel(cl_kernel kernel)
+{
+    pthread_mutex_lock(&order);
+    for (int u = use_number - 1; u >= 0; u--)
+        if (uses[u].kernel == kernel)
+            uses[u] = uses[--use_number];
+    pthread_mutex_unlock(&order);
+}
+
+static void release_part(cl_mem buffer)
+{
+    pthread_mutex_lock(&order);
+    struct part *part = find_part(buffer);
+    for (int p = 0; part && p < part_number; p++) {
+        const struct part *other = &buffer_parts[p];
+        bool overlaps = other->whole == part->whole && other->first < part->end && part->first < other->end;
+        bool same = other->first == part->first && other->end == part->end;
+        misordered += part->used && other->used > part->used && overlaps && !same;
+    }
+    if (part)
+        *part = buffer_parts[--part_number];
+    pthread_mutex_unlock(&order);
 }
 
 /* Programs made from the same source are the same one, as to compile it takes longer than all else. The library compiles in one thread,
@@ -170,6 +257,8 @@ cl_mem clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags, cl_buffer_create_typ
     FORWARD(clCreateSubBuffer);
     FAIL_MAKING(SHIM_SUB_BUFFER, code);
     cl_mem made = real(buffer, flags, type, what, code);
+    if (made && is_ours(CALLER))
+        note_part(made, buffer, what);
     hold(CALLER, SHIM_BUFFERS, made != NULL, 1);
     return made;
 }
@@ -231,6 +320,8 @@ cl_int clSetKernelArg(cl_kernel kernel, cl_uint number, size_t bytes, const void
 {
     FORWARD(clSetKernelArg);
     FAIL(SHIM_ARGUMENT, NULL);
+    if (is_ours(CALLER))
+        note_argument(kernel, number, bytes, value);
     return real(kernel, number, bytes, value);
 }
 
@@ -239,6 +330,7 @@ cl_int clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint 
 {
     FORWARD(clEnqueueNDRangeKernel);
     FAIL(SHIM_LAUNCH, queue);
+    note_launch(kernel);
     GIVE_EVENT(real(queue, kernel, dimensions, offset, global, local, count, waits, event));
 }
 
@@ -358,8 +450,22 @@ COUNTED(clReleaseDevice, cl_device_id, SHIM_DEVICES, -1)
 COUNTED(clReleaseContext, cl_context, SHIM_CONTEXTS, -1)
 COUNTED(clReleaseCommandQueue, cl_command_queue, SHIM_QUEUES, -1)
 COUNTED(clRetainMemObject, cl_mem, SHIM_BUFFERS, 1)
-COUNTED(clReleaseMemObject, cl_mem, SHIM_BUFFERS, -1)
 COUNTED(clReleaseProgram, cl_program, SHIM_PROGRAMS, -1)
-COUNTED(clReleaseKernel, cl_kernel, SHIM_KERNELS, -1)
 COUNTED(clRetainEvent, cl_event, SHIM_EVENTS, 1)
 COUNTED(clReleaseEvent, cl_event, SHIM_EVENTS, -1)
+
+cl_int clReleaseMemObject(cl_mem buffer)
+{
+    FORWARD(clReleaseMemObject);
+    hold(CALLER, SHIM_BUFFERS, true, -1);
+    release_part(buffer);
+    return real(buffer);
+}
+
+cl_int clReleaseKernel(cl_kernel kernel)
+{
+    FORWARD(clReleaseKernel);
+    hold(CALLER, SHIM_KERNELS, true, -1);
+    forget_kernel(kernel);
+    return real(kernel);
+}

@@ -36,4 +36,8 @@ extern const char *const shim_objects[SHIM_OBJECTS];
 /* References held to objects of a sort. */
 int shim_alive(enum shim_object object);
 
+/* Sub-buffers released while another one was alive that overlaps it without being the same part of the buffer, and that a kernel first
+ * used later: on which NVIDIA's driver 580 crashes. */
+unsigned shim_misordered(void);
+
 #endif

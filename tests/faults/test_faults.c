@@ -1,7 +1,8 @@
 /* Every OpenCL call that the library makes, let fail: the first of its kind, the second, and so on, in everything that uses a device.
  * Each run must end in an error that names the call and its code, or do what it was asked to all the same; leave no OpenCL object behind
- * and no file half written; and leave the device good for a training with the bits of before. Where a kind has more calls than a
- * scenario tries, some are drawn from all; with $INKLING_TEST_FAULTS=all none is left out. */
+ * and no file half written; release sub-buffers in an order that no driver crashes on; and leave the device good for a training with the
+ * bits of before. Where a kind has more calls than a scenario tries, some are drawn from all; with $INKLING_TEST_FAULTS=all none is left
+ * out. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,6 +112,7 @@ static void provoke(const struct scenario *s, enum shim_kind kind, unsigned nth,
     count_alive(after);
     for (int i = 0; i < SHIM_OBJECTS; i++)
         ck_assert_msg(after[i] == before[i], "%s: %d %s are left (%s)", what, after[i] - before[i], shim_objects[i], o.message);
+    ck_assert_msg(!shim_misordered(), "%s: %u sub-buffers are released before others that lie over them and were used later", what, shim_misordered());
     if (s->checkpoints)
         check_checkpoints(what);
     if (s->fresh)
