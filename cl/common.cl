@@ -14,7 +14,7 @@
  * A file undefines at its end the macros it makes, as the next copy or file may make others of the same name.
  * Vectors may be loaded from any float on, up to 64 bytes past the end of a buffer; stores stay inside.
  */
-#ifdef __clang__
+#if LOOSE && defined(__clang__) /* compilers for GPUs do not warn of it, and NVIDIA's does of the pragma */
 #pragma clang diagnostic ignored "-Wpsabi" /* of vectors wider than the device's registers, all of whose calls are inlined */
 #endif
 #ifndef STAGE
