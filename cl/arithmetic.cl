@@ -149,3 +149,8 @@ static floatv sine(floatv v, int quarters)
 #define SIN1(v) sin(v)
 #define COS1(v) cos(v)
 #endif
+
+/* v / 255 of type T (float or floatv) for v = 0 or 2^-90 < v < 2^120, rounded correctly in either kind: OpenCL lets v / 255.0f be off by
+ * 2.5 ulp. A quotient by the reciprocal, and its correction by the remainder, which is exact. v is evaluated more than once. */
+#define NEAR_255TH(T, v) ((v) * (T)(0x1.010102p-8f))
+#define DIV_255(T, v) fma(fma(-NEAR_255TH(T, v), (T)(255.0f), v), (T)(0x1.010102p-8f), NEAR_255TH(T, v))

@@ -117,14 +117,15 @@ PIXELS_KERNEL(thicken)(__global const uchar *images, __global const uint *rows, 
             if (i >= CHANNELS && i + VW + CHANNELS <= ROW) {
                 floatv middle = CAT(convert_float, VW)(CAT(vload, VW)(0, here + i));
                 floatv most = CAT(convert_float, VW)(LARGEST(MANY, i, i - CHANNELS, i + CHANNELS) ^ (CAT(uchar, VW))(flip));
-                STORE(DIV(middle + share * (most - middle), SPLAT(255.0f)), to + i);
+                floatv v = middle + share * (most - middle);
+                STORE(DIV_255(floatv, v), to + i);
                 i += VW;
                 continue;
             }
 #endif
             int left = i >= CHANNELS ? i - CHANNELS : i, right = i + CHANNELS < ROW ? i + CHANNELS : i;
-            float middle = here[i], most = (uchar)(LARGEST(ONE, i, left, right) ^ flip);
-            to[i++] = SETTLE(DIV(middle + share * (most - middle), 255.0f));
+            float middle = here[i], most = (uchar)(LARGEST(ONE, i, left, right) ^ flip), v = middle + share * (most - middle);
+            to[i++] = SETTLE(DIV_255(float, v));
         }
     }
 }

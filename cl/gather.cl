@@ -12,11 +12,13 @@ GATHER_KERNEL(gather)(__global const uchar *images, __global const uint *order, 
     __global const uchar *from = images + (ulong)order[start + s] * count;
     __global float *to = x + (long)s * count;
 #if BLOCK > 1
-    for (; i + VW <= end; i += VW)
-        STORE(DIV(CAT(convert_float, VW)(CAT(vload, VW)(0, from + i)), SPLAT(255.0f)), to + i);
+    for (; i + VW <= end; i += VW) {
+        floatv v = CAT(convert_float, VW)(CAT(vload, VW)(0, from + i));
+        STORE(DIV_255(floatv, v), to + i);
+    }
 #endif
     for (; i < end; i++)
-        to[i] = SETTLE(DIV((float)from[i], 255.0f));
+        to[i] = SETTLE(DIV_255(float, (float)from[i]));
 }
 #undef GATHER_KERNEL
 #endif

@@ -36,21 +36,29 @@ static double exact(int f, double a, double b)
     return f == 0 ? a / b : f == 1 ? sqrt(fabs(a)) : f < 4 ? exp(a) : f < 6 ? log(fabs(a)) : f < 8 ? tanh(a) : f < 9 ? sin(a) : f < 10 ? cos(a) : a;
 }
 
-static cl_program build(int width)
+/* A kernel of these statements for a vector of items, a and b. */
+static cl_program compile(int width, bool reproducible, const char *statements)
 {
     char *common, *text;
     ck_ok(ink_source_load("common.cl", &common));
-    text = malloc(strlen(common) + 4096);
-    size_t size = (size_t)sprintf(text, "#define VW %d\n#define LOOSE 0\n#define REPRODUCIBLE 1\n%s\n__kernel void apply(in_t x, in_t y, out_t out)\n{\n"
-                                  "    int i = get_global_id(0) * VW;\n    floatv a = LOAD(x + i), b = LOAD(y + i);\n", width, common);
-    for (int f = 0; f < FUNCTIONS; f++)
-        size += (size_t)sprintf(text + size, "    STORE_RAW(%s, out + %d + i);\n", functions[f].expression, f * COUNT);
-    sprintf(text + size, "}\n");
+    text = malloc(strlen(common) + strlen(statements) + 1024);
+    sprintf(text, "#define VW %d\n#define LOOSE 0\n%s%s\n__kernel void apply(in_t x, in_t y, out_t out)\n{\n"
+            "    int i = get_global_id(0) * VW;\n    floatv a = LOAD(x + i), b = LOAD(y + i);\n%s}\n",
+            width, reproducible ? "#define REPRODUCIBLE 1\n" : "", common, statements);
     cl_program program;
     ck_ok(ink_program_build(test_device(), text, "", &program));
     free(common);
     free(text);
     return program;
+}
+
+static cl_program build(int width)
+{
+    char text[4096];
+    size_t size = 0;
+    for (int f = 0; f < FUNCTIONS; f++)
+        size += (size_t)snprintf(text + size, sizeof text - size, "    STORE_RAW(%s, out + %d + i);\n", functions[f].expression, f * COUNT);
+    return compile(width, true, text);
 }
 
 /* out[f][i], of every function. */
@@ -130,11 +138,35 @@ START_TEST(ends_are_right)
 }
 END_TEST
 
+/* All bytes, and other numbers as thickened strokes have them, in both kinds. */
+START_TEST(parts_of_255_are_rounded_correctly)
+{
+    static float a[COUNT], out[FUNCTIONS * COUNT];
+    char text[256];
+    snprintf(text, sizeof text, "    STORE_RAW(DIV_255(floatv, a), out + i);\n"
+             "    for (int l = 0; l < VW; l++)\n        out[%d + i + l] = DIV_255(float, x[i + l]);\n    (void)b;\n", COUNT);
+    test_fill(13, 0, 255, a, COUNT);
+    for (int i = 0; i < 256; i++)
+        a[i] = (float)i;
+    for (int reproducible = 0; reproducible < 2; reproducible++) {
+        cl_program program = compile(widths[_i], reproducible, text);
+        run(program, widths[_i], a, a, out);
+        clReleaseProgram(program);
+        for (int i = 0; i < 2 * COUNT; i++) {
+            float of = a[i % COUNT], want = of / 255.0f;
+            ck_assert_double_le(fabs((double)of / 255 - (double)want), ldexp(0.5, of > 0 ? ilogb((double)want) - 23 : 0));
+            ck_assert_msg(out[i] == want, "%.9g / 255 is %.9g, not %.9g", (double)of, (double)out[i], (double)want);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("arithmetic");
     TCase *cases = tcase_create("arithmetic");
     tcase_add_loop_test(cases, functions_are_near, 0, 3);
     tcase_add_loop_test(cases, ends_are_right, 0, 3);
+    tcase_add_loop_test(cases, parts_of_255_are_rounded_correctly, 0, 3);
     return run_case(suite, cases);
 }
