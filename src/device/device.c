@@ -8,6 +8,7 @@
 
 #include "device/cache.h"
 #include "device/list.h"
+#include "device/source.h"
 #include "util/clock.h"
 
 /* No query tells registers. Intel's GPUs have 128 of 32 bytes a hardware thread, at the narrowest 8 work-items; those of
@@ -188,6 +189,11 @@ static ink_status compile(struct ink_device *device, const char *text, const cha
     char *log = calloc(size + 1, 1);
     if (log && size)
         clGetProgramBuildInfo(built, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL);
+    char *mapped;
+    if (log && !ink_source_map_log(text, log, &mapped)) {
+        free(log);
+        log = mapped;
+    }
     if (code == CL_SUCCESS) {
         if (log && log[0])
             ink_log(INK_LOG_DEBUG, "build log of %s: %s", device->info.name, log);

@@ -115,3 +115,42 @@ ink_status ink_source_load(const char *name, char **text)
         status = ink_text_take(&whole.text, text, NULL);
     return status;
 }
+
+/* The file and line that a line of the whole text is of, by the last #line directive before it; false if none is. */
+static bool find_origin(const char *text, unsigned long wanted, char name[64], unsigned long *origin)
+{
+    bool known = false;
+    for (unsigned long line = 1; line < wanted && *text; line++) {
+        unsigned long next;
+        char file[64];
+        if (strncmp(text, "#line ", 6) == 0 && sscanf(text, "#line %lu \"%63[^\"\n]\"", &next, file) == 2) {
+            memcpy(name, file, sizeof file);
+            *origin = next;
+            known = true;
+        } else {
+            ++*origin;
+        }
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
+    return known && *text;
+}
+
+ink_status ink_source_map_log(const char *text, const char *log, char **out)
+{
+    static const char whole[] = "<kernel>:";
+    struct ink_text mapped = {0};
+    for (const char *at = log, *next; *at; at = next) {
+        const char *end = strchr(at, '\n');
+        next = end ? end + 1 : at + strlen(at);
+        const char *number = strncmp(at, whole, sizeof whole - 1) == 0 ? at + sizeof whole - 1 : NULL;
+        char name[64], *behind = NULL;
+        unsigned long origin = 0, line = number ? strtoul(number, &behind, 10) : 0;
+        if (line && *behind == ':' && find_origin(text, line, name, &origin)) {
+            ink_text_add(&mapped, "%s:%lu", name, origin);
+            at = behind;
+        }
+        ink_text_bytes(&mapped, at, (size_t)(next - at));
+    }
+    return ink_text_take(&mapped, out, NULL);
+}

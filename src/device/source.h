@@ -15,4 +15,8 @@ extern const struct ink_source ink_embedded_sources[];
  * that folder is an error; the embedded one is not used in its stead. */
 ink_status ink_source_load(const char *name, char **text);
 
+/* The build log of a program's text with lines that begin with a line of the whole, "<kernel>:7:", given the file and line that #line
+ * directives say instead: NVIDIA's compiler does not follow them. Logs of compilers that do stay as they are. *out is freed with free(). */
+ink_status ink_source_map_log(const char *text, const char *log, char **out);
+
 #endif

@@ -134,6 +134,30 @@ START_TEST(build_logs_name_the_real_line)
 }
 END_TEST
 
+/* Logs that name lines of the whole text. */
+START_TEST(lines_of_the_whole_are_mapped)
+{
+    static const char text[] = "#define VW 4\n#line 1 \"top.cl\"\none\n#line 1 \"part.cl\"\np1\np2\n#line 3 \"top.cl\"\nthree\nfour\n";
+    static const struct { const char *log, *mapped; } cases[] = {
+        {"", ""},
+        {"<kernel>:3:1: error: one\n", "top.cl:1:1: error: one\n"},
+        {"<kernel>:6:12: error: two\n    p2\n    ^\n<kernel>:8:3: warning: x", "part.cl:2:12: error: two\n    p2\n    ^\ntop.cl:3:3: warning: x"},
+        {"<kernel>:9:1: note: see <kernel>:5:1\n1 error generated.\n", "top.cl:4:1: note: see <kernel>:5:1\n1 error generated.\n"},
+        /* in front of the first file, behind the last line, and no number */
+        {"<kernel>:1:9: a\n<kernel>:2:1: b\n<kernel>:10:1: c\n<kernel>:1000:1: d\n<kernel>:0:1: e\n<kernel>: f\n<kernel>:3",
+         "<kernel>:1:9: a\n<kernel>:2:1: b\n<kernel>:10:1: c\n<kernel>:1000:1: d\n<kernel>:0:1: e\n<kernel>: f\n<kernel>:3"},
+        /* of compilers that follow the directives */
+        {"top.cl:3:1: error\n<scratch space>:3:1: note\n  <kernel>:3:1:\n", "top.cl:3:1: error\n<scratch space>:3:1: note\n  <kernel>:3:1:\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *mapped = NULL;
+        ck_ok(ink_source_map_log(text, cases[i].log, &mapped));
+        ck_assert_str_eq(mapped, cases[i].mapped);
+        free(mapped);
+    }
+}
+END_TEST
+
 int main(void)
 RUN_SUITE("source", embedded_sources_are_those_of_the_build, includes_are_put_in_once_with_their_lines, rings_of_includes_end,
-          missing_files_are_errors, too_many_includes_are_refused, build_logs_name_the_real_line)
+          missing_files_are_errors, too_many_includes_are_refused, lines_of_the_whole_are_mapped, build_logs_name_the_real_line)
