@@ -7,6 +7,7 @@
  *   ACT, ACT_SLOPE               activation a forward pass ends with: none_ relu_ leaky_relu_ sigmoid_ tanh_
  *   MASK, MASK_SLOPE, ACCUMULATE what a backward_data pass does before it stores (STORE_DX)
  *   ITEMS, LOCAL                 how FOR_ITEMS walks
+ *   GROUP                        work-items in a group of a GROUP_KERNEL
  *   STAGE     1: a kernel is made a function, a stage of a kernel that does several (src/model/stages.c) and calls it for each
  *             work-item in turn (chain.c), each in a work-group of its own (bundle.c), or many in each of a few work-groups (relay.c);
  *             what get_global_id gives it are arguments then, and its local memory is stage_memory, STAGE_FLOATS long. A macro takes the
@@ -30,6 +31,7 @@
 #define ITEMS_KERNEL(base) CAT(ITEMS_KERNEL_, LOCAL)(base)
 #define ITEMS_KERNEL_1(base) SOLO_KERNEL(base)
 #define ITEMS_KERNEL_64(base) KERNEL(base) /* the host may have to make groups smaller */
+#define GROUP_KERNEL(base) __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void NAME(base)
 /* Declares the local memory of a kernel: an array of so many floats, the only one. */
 #define LOCAL_FLOATS(name, count) CAT(LOCAL_FLOATS_, STAGE)(name, count)
 #define LOCAL_FLOATS_0(name, count) __local float name[count] __attribute__((aligned(64)));
@@ -88,6 +90,7 @@ typedef CAT(ushort, VW) loose_ushort __attribute__((aligned(2)));
 #define LOAD_OF(T, p) CAT(vload, VW)(0, p)
 #define STORE_OF(T, v, p) CAT(vstore, VW)(v, 0, p)
 #endif
+#define LOAD_ALIGNED(p) (*(__global const floatv *)(p)) /* of a vector that is aligned as such */
 #define STORE(v, p) STORE_RAW(SETTLE(v), p)
 #define STORE_PART16(v, p, count)                     \
     {                                                 \
@@ -213,3 +216,27 @@ typedef CAT(ushort, VW) loose_ushort __attribute__((aligned(2)));
 #define FOR_ITEMS(i, total)                                                          \
     for (int i = (int)get_global_id(0) * ITEMS, end_##i = min(i + ITEMS, (int)(total)); \
          i < end_##i; i++)
+
+/* The share of an item in count rows: the body, the last argument, for rows r from first on, step apart. at_once of them, a constant, are
+ * in flight together: in the last round some may not be inside, which repeat the last row so that no branch keeps loads from each other. */
+#define FOR_ROWS(r, inside, first, step, count, at_once, ...)                                  \
+    NO_UNROLL for (int from_ = (first); from_ < (count); from_ += (at_once) * (step)) {        \
+        UNROLL for (int each_ = 0; each_ < (at_once); each_++) {                               \
+            const int r = min(from_ + each_ * (step), (count)-1);                              \
+            const bool inside = from_ + each_ * (step) < (count);                              \
+            __VA_ARGS__                                                                        \
+        }                                                                                      \
+    }
+
+/* Adds up the rows of what the items of a group left in local memory, item row * columns + column each, by halves: always in the same order.
+ * The last argument adds what item `other` left to the item's own. Every item comes here; those behind the last row are not counted in. At
+ * the end the items of row 0 have the sums; a barrier lets others see them. */
+#define ADD_ROWS(item, rows, columns, other, ...)                                     \
+    NO_UNROLL for (int left_ = (rows), half_; left_ > 1; left_ = half_) {             \
+        half_ = (left_ + 1) / 2;                                                      \
+        const int other = (item) + half_ * (columns);                                 \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                 \
+        if (other < left_ * (columns)) {                                              \
+            __VA_ARGS__                                                               \
+        }                                                                             \
+    }

@@ -46,6 +46,30 @@ ITEMS_KERNEL(reduce)(in_t in, out_t out, int count, int samples, int n)
 }
 #endif
 
+#ifdef KERNEL_reduce_group
+/* The same by work-groups, in an order of its own: ROWS work-items share out the parts of each vector of values, GROUP / ROWS vectors side by
+ * side. PARTIAL: the values do not fill whole vectors. */
+#define FETCH(p) (PARTIAL ? LOAD(p) : LOAD_ALIGNED(p))
+GROUP_KERNEL(reduce_group)(in_t in, out_t out, int count, int samples, int n)
+{
+    __local floatv sums[GROUP];
+    const int item = get_local_id(0), columns = GROUP / ROWS, parts = (n + samples - 1) / samples, vectors = (count + VW - 1) / VW;
+    const int vector = get_group_id(0) * columns + item % columns, i = min(vector, vectors - 1) * VW;
+    floatv sum = SPLAT(0.0f);
+    FOR_ROWS(p, inside, item / columns, ROWS, parts, 4, {
+        floatv v = FETCH(in + (long)p * count + i);
+        sum += inside ? v : SPLAT(0.0f);
+    })
+    sums[item] = sum;
+    ADD_ROWS(item, ROWS, columns, other, sums[item] += sums[other];)
+    if (item < columns && vector < vectors) {
+        sum = sums[item];
+        STORE_FIRST(sum, out + i, count - i)
+    }
+}
+#undef FETCH
+#endif
+
 #ifdef KERNEL_pass_gradient
 /* dx = dy, ended as DX_ARGUMENTS tells; they may be the same. An item is a float: the compiler makes vectors of them where it helps. */
 ITEMS_KERNEL(pass_gradient)(__global const float *dy, DX_ARGUMENTS, int count, int n)

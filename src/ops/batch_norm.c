@@ -12,6 +12,13 @@ enum {
     GROUP_FLOATS = 16384,     /* that a CPU's work-group takes at least: several microseconds */
     MOST_VECTORS = 4,         /* of channels side by side, a block */
     STREAM_BYTES = 4 << 20,   /* of a result that is stored past a CPU's caches, as little of it would be there when it is read */
+    /* of a GPU's sums, batch_norm_group.cl */
+    PART_GROUP = 128,         /* work-items that sum a part: few wait little for each other */
+    CHANNEL_GROUP = 256,      /* and those that sum over the parts */
+    MOST_COLUMNS = 16,        /* vectors of channels side by side, enough for whole lines of the cache */
+    GROUPS_WANTED = 1024,     /* of a pass over all x; as many parts are summed in one go */
+    ROUND = 4,                /* vectors that an item has in flight together */
+    MOST_ROUNDS = 16,         /* of an item */
 };
 
 static ink_status infer(struct ink_node *node)
@@ -57,6 +64,29 @@ static size_t vectors_of(const struct ink_call *call)
     return ((size_t)call->node->in.channels + (size_t)call->vector_width - 1) / (size_t)call->vector_width;
 }
 
+/* A GPU's groups for sums: work-items, blocks of channels, rows that the items of a group take at once. */
+struct groups { size_t items, blocks, at_once; };
+
+static struct groups groups_of(const struct ink_call *call)
+{
+    size_t items = ink_call_sum_group(call, PART_GROUP), vectors = vectors_of(call), most = items < MOST_COLUMNS ? items : MOST_COLUMNS;
+    size_t blocks = (vectors + most - 1) / most;
+    return (struct groups){items, blocks, items / ((vectors + blocks - 1) / blocks)};
+}
+
+/* The same of a pass that sums. For a GPU rows are pixels or windows, and a part is whole rounds of its group. */
+static struct walk walk_of_sums(const struct ink_call *call, bool pooled)
+{
+    if (call->style == INK_STYLE_CPU)
+        return walk_of(call, pooled);
+    struct ink_shape shape = pooled ? call->node->out : call->node->in;
+    struct walk walk = {(size_t)shape.height * (size_t)shape.width, (size_t)shape.channels, 0};
+    struct groups groups = groups_of(call);
+    size_t vectors = walk.rows * (size_t)call->batch * vectors_of(call), rounds = vectors / (GROUPS_WANTED * groups.items * ROUND) + 1;
+    walk.part_rows = groups.at_once * ROUND * (rounds < MOST_ROUNDS ? rounds : MOST_ROUNDS);
+    return walk;
+}
+
 /* Sums of the parts of a full batch: [parts][2][channels]. */
 static ink_value create_sums(struct ink_launches *list, const struct ink_call *call, const struct walk *walk)
 {
@@ -64,16 +94,10 @@ static ink_value create_sums(struct ink_launches *list, const struct ink_call *c
     return ink_value_create(list, "sums of parts", 0, parts * 2 * (size_t)call->node->in.channels * sizeof(float));
 }
 
-/* The end of a pass over all x: sizes, and the range over blocks of channels of parts; there may be one part more than
- * rows / part_rows tells. */
-static void end_parts(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, const struct walk *walk, bool pooled)
+/* The sizes that a pass over all x walks by. */
+static void arg_sizes(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, const struct walk *walk, bool pooled)
 {
     const struct ink_node *node = call->node;
-    size_t vectors = vectors_of(call), q = call->style == INK_STYLE_CPU ? MOST_VECTORS : 1;
-    while (vectors % q)
-        q--;
-    size_t items = GROUP_FLOATS / (walk->part_rows * walk->row_floats / (vectors / q) + 1);
-    ink_define_int(list, launch, "Q", (long)q);
     ink_define_int(list, launch, "PARTIAL", node->in.channels % call->vector_width != 0);
     if (pooled) {
         ink_define_int(list, launch, "POOL_H", node->pool.height);
@@ -86,6 +110,18 @@ static void end_parts(struct ink_launches *list, struct ink_launch *launch, cons
     ink_arg_int(list, launch, node->in.channels);
     ink_arg_int(list, launch, (int)walk->part_rows);
     ink_arg_scalar(list, launch, INK_BATCH);
+}
+
+/* The end of a pass over all x: sizes, and the range over blocks of channels of parts; there may be one part more than
+ * rows / part_rows tells. */
+static void end_parts(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, const struct walk *walk, bool pooled)
+{
+    size_t vectors = vectors_of(call), q = call->style == INK_STYLE_CPU ? MOST_VECTORS : 1;
+    while (vectors % q)
+        q--;
+    size_t items = GROUP_FLOATS / (walk->part_rows * walk->row_floats / (vectors / q) + 1);
+    ink_define_int(list, launch, "Q", (long)q);
+    arg_sizes(list, launch, call, walk, pooled);
     ink_range_items(list, launch, call->style, walk->rows * (vectors / q), walk->part_rows * (vectors / q), items ? items : 1);
     launch->range[0].items_per_group *= walk->part_rows;
 }
@@ -99,6 +135,20 @@ static void end_rows(struct ink_launches *list, struct ink_launch *launch, const
     end_parts(list, launch, call, &walk, pooled);
 }
 
+/* The same where parts are summed. */
+static void end_sums(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, const struct walk *walk, bool pooled)
+{
+    if (call->style == INK_STYLE_CPU) {
+        end_parts(list, launch, call, walk, pooled);
+        return;
+    }
+    struct groups groups = groups_of(call);
+    ink_define_int(list, launch, "GROUP", (long)groups.items);
+    arg_sizes(list, launch, call, walk, pooled);
+    ink_range_samples(launch, 0, walk->rows, walk->part_rows, groups.items);
+    ink_range_fixed(launch, 1, groups.blocks, 1, 1);
+}
+
 /* Whether a result that takes no other's place is stored past the caches. */
 static void define_stream(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, struct ink_shape shape)
 {
@@ -106,28 +156,35 @@ static void define_stream(struct ink_launches *list, struct ink_launch *launch, 
     ink_define_int(list, launch, "STREAM", large && call->style == INK_STYLE_CPU && shape.channels % call->vector_width == 0);
 }
 
-/* The end of a pass over the sums of parts. Items are vectors of channels. */
+/* The end of a pass over the sums of parts: vectors of channels, each an item's, or a group's. */
 static void end_channels(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, const struct walk *walk)
 {
-    ink_define_int(list, launch, "Q", 1);
-    ink_define_int(list, launch, "PARTIAL", 1);
+    bool groups = call->style != INK_STYLE_CPU;
+    size_t items = ink_call_sum_group(call, CHANNEL_GROUP);
+    ink_define_int(list, launch, groups ? "GROUP" : "Q", groups ? (long)items : 1);
+    ink_define_int(list, launch, "PARTIAL", groups ? call->node->in.channels % call->vector_width != 0 : 1);
     ink_arg_int(list, launch, (int)walk->rows);
     ink_arg_int(list, launch, call->node->in.channels);
     ink_arg_int(list, launch, (int)walk->part_rows);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_items(list, launch, call->style, 0, vectors_of(call), 1);
+    if (groups)
+        ink_range_fixed(launch, 0, vectors_of(call), 1, items);
+    else
+        ink_range_items(list, launch, call->style, 0, vectors_of(call), 1);
 }
+
+static const char *source_of_sums(const struct ink_call *call) { return call->style == INK_STYLE_CPU ? "batch_norm.cl" : "batch_norm_group.cl"; }
 
 static void emit_statistics(struct ink_launches *list, const struct ink_call *call)
 {
-    struct walk walk = walk_of(call, false);
+    struct walk walk = walk_of_sums(call, false);
     ink_value sums = create_sums(list, call, &walk);
-    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", "part_moments", "forward moments");
+    struct ink_launch *launch = ink_launch_add(list, source_of_sums(call), "part_moments", "forward moments");
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_WRITE, sums);
-    end_parts(list, launch, call, &walk, false);
+    end_sums(list, launch, call, &walk, false);
 
-    launch = ink_launch_add(list, "batch_norm.cl", "statistics", "forward statistics");
+    launch = ink_launch_add(list, source_of_sums(call), "statistics", "forward statistics");
     ink_arg_value(list, launch, INK_ARG_READ, sums);
     ink_arg_value(list, launch, INK_ARG_WRITE, call->saved[0]);
     ink_arg_value(list, launch, INK_ARG_UPDATE, call->state);
@@ -214,9 +271,9 @@ void ink_emit_fold_norm(struct ink_launches *list, const struct ink_call *norm, 
 
 static void backward_weights(struct ink_launches *list, const struct ink_call *call)
 {
-    struct walk walk = walk_of(call, pooled(call));
+    struct walk walk = walk_of_sums(call, pooled(call));
     ink_value sums = create_sums(list, call, &walk);
-    struct ink_launch *launch = ink_launch_add(list, "batch_norm.cl", pooled(call) ? "part_gradients_pooled" : "part_gradients",
+    struct ink_launch *launch = ink_launch_add(list, source_of_sums(call), pooled(call) ? "part_gradients_pooled" : "part_gradients",
                                                "backward_weights parts");
     ink_arg_value(list, launch, INK_ARG_READ, call->x[0]);
     ink_arg_value(list, launch, INK_ARG_READ, call->dy);
@@ -224,9 +281,9 @@ static void backward_weights(struct ink_launches *list, const struct ink_call *c
         ink_arg_value(list, launch, INK_ARG_READ, call->saved[1]);
     ink_arg_value(list, launch, INK_ARG_READ, call->saved[0]);
     ink_arg_value(list, launch, INK_ARG_WRITE, sums);
-    end_parts(list, launch, call, &walk, pooled(call));
+    end_sums(list, launch, call, &walk, pooled(call));
 
-    launch = ink_launch_add(list, "batch_norm.cl", "gradients", "backward_weights");
+    launch = ink_launch_add(list, source_of_sums(call), "gradients", "backward_weights");
     ink_arg_value(list, launch, INK_ARG_READ, sums);
     ink_arg_value(list, launch, INK_ARG_WRITE, call->gradients);
     end_channels(list, launch, call, &walk);

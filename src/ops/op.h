@@ -139,6 +139,15 @@ static inline size_t ink_call_group(const struct ink_call *call)
     return call->style == INK_STYLE_CPU ? 1 : most < 64 ? most : 64;
 }
 
+/* Work-items of a group, at most most, that leave two vectors each in local memory: what a GROUP_KERNEL of common.cl sums with. */
+static inline size_t ink_call_sum_group(const struct ink_call *call, size_t most)
+{
+    size_t bytes = 2 * (size_t)call->vector_width * sizeof(float);
+    while (most > 1 && (most > call->device->info.max_work_group || most * bytes > call->device->info.local_bytes))
+        most /= 2;
+    return most;
+}
+
 /* Values of a shape. */
 static inline size_t ink_shape_count(struct ink_shape shape) { return (size_t)shape.height * (size_t)shape.width * (size_t)shape.channels; }
 static inline bool ink_shape_equal(struct ink_shape a, struct ink_shape b)
@@ -171,7 +180,7 @@ const char *ink_activation_name(ink_activation activation);
 void ink_emit_pass_gradient(struct ink_launches *list, const struct ink_call *call, size_t count);
 
 /* Shared kernels. transpose: for each of matrices, [rows][columns] -> [columns][rows]. reduce: out[i] = sum over the
- * first ceil(n / samples) parts of in[part][i], in order, count values. */
+ * first ceil(n / samples) parts of in[part][i], always in the same order, count values. */
 void ink_emit_transpose(struct ink_launches *list, const struct ink_call *call, ink_value in, ink_value out, int matrices, int rows, int columns);
 void ink_emit_reduce(struct ink_launches *list, const struct ink_call *call, ink_value in, ink_value out, size_t count, int samples);
 

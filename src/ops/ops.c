@@ -137,14 +137,32 @@ void ink_emit_transpose(struct ink_launches *list, const struct ink_call *call, 
 
 void ink_emit_reduce(struct ink_launches *list, const struct ink_call *call, ink_value in, ink_value out, size_t count, int samples)
 {
-    struct ink_launch *launch = ink_launch_add(list, "tensor.cl", "reduce", "reduce");
+    enum {
+        GROUP = 128,
+        ROWS = 32,             /* items for a vector of values at most, so that neighbours still read whole lines */
+        PARTS_EACH = 4,        /* parts of an item, which it has in flight together */
+        BUSY_ITEMS = 1 << 17,  /* work-items that keep a large GPU busy, so that no more are needed */
+    };
+    bool groups = call->style != INK_STYLE_CPU;
+    struct ink_launch *launch = ink_launch_add(list, "tensor.cl", groups ? "reduce_group" : "reduce", "reduce");
+    size_t vectors = (count + (size_t)call->vector_width - 1) / (size_t)call->vector_width;
     ink_arg_value(list, launch, INK_ARG_READ, in);
     ink_arg_value(list, launch, INK_ARG_WRITE, out);
     ink_arg_int(list, launch, (int)count);
     ink_arg_int(list, launch, samples);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_items(list, launch, call->style, 0, (count + (size_t)call->vector_width - 1) / (size_t)call->vector_width, 64);
     launch->fixed_flops = (double)count;
+    if (!groups) {
+        ink_range_items(list, launch, call->style, 0, vectors, 64);
+        return;
+    }
+    size_t group = ink_call_sum_group(call, GROUP), parts = (size_t)((call->batch + samples - 1) / samples), rows = 1;
+    while (rows < ROWS && rows < group && rows * PARTS_EACH < parts && vectors * rows < BUSY_ITEMS)
+        rows *= 2;
+    ink_define_int(list, launch, "GROUP", (long)group);
+    ink_define_int(list, launch, "ROWS", (long)rows);
+    ink_define_int(list, launch, "PARTIAL", count % (size_t)call->vector_width != 0);
+    ink_range_fixed(launch, 0, vectors, group / rows, group);
 }
 
 void ink_emit_pass_gradient(struct ink_launches *list, const struct ink_call *call, size_t count)
