@@ -86,6 +86,16 @@ static ink_value add_port(struct ports *ports, const char *label, const void *da
     return value;
 }
 
+/* The device as ops are told of it. */
+static const struct ink_device *device_of(const struct op_case *op_case)
+{
+    static struct ink_device limited;
+    limited = *test_device();
+    if (op_case->max_work_group)
+        limited.info.max_work_group = op_case->max_work_group;
+    return &limited;
+}
+
 /* Emits a pass of a case into the ports' list. whole: every value a pass may use, with data or without. */
 static void emit(struct ports *ports, const struct op_case *op_case, enum ink_pass pass, const struct op_way *way, bool whole, struct ink_call *call)
 {
@@ -104,7 +114,7 @@ static void emit(struct ports *ports, const struct op_case *op_case, enum ink_pa
             c.saved[k] = (void *)&any;
     }
     *call = (struct ink_call){
-        .node = node, .number = 3, .device = test_device(), .style = way->style, .vector_width = way->vector_width, .batch = c.batch,
+        .node = node, .number = 3, .device = device_of(op_case), .style = way->style, .vector_width = way->vector_width, .batch = c.batch,
         .training = c.training, .pass = pass, .operand = c.operand,
         .x = {add_port(ports, "x", c.x[0], in, 0, c.n, false), add_port(ports, "x2", c.x[1], in, 0, c.n, false)},
         .y = add_port(ports, "y", c.y, out, 0, c.n, forward),
@@ -227,7 +237,7 @@ static void each_way(const struct op_case *op_case, enum ink_pass pass, void (*v
                 if (a->on_request && (style != INK_STYLE_GPU || width != 4))
                     continue;
                 const struct ink_node *node = op_case_node(op_case);
-                struct ink_call call = {.node = node, .device = test_device(), .style = style, .vector_width = width,
+                struct ink_call call = {.node = node, .device = device_of(op_case), .style = style, .vector_width = width,
                                         .batch = op_case->batch, .training = op_case->training, .pass = pass};
                 if ((a->applies && !a->applies(&call)) || (node->pool.height && !a->pools))
                     continue;

@@ -14,6 +14,7 @@ struct op_case {
     struct { int height, width; } pool; /* the window of a max pooling fused behind the op; 0: none */
     int batch, n;              /* samples the plan is made for; samples run */
     bool every_variant;        /* of each algorithm, not its guess alone */
+    size_t max_work_group;     /* work-items that the device is said to allow a group; 0: as many as it does */
     bool training;             /* forward as while training */
     int operand;               /* backward_data of an op with two inputs */
     uint32_t step;             /* INK_STEP */

@@ -16,18 +16,29 @@ static const struct {
     ink_activation mask;
     float momentum, epsilon;
     int pool_height, pool_width; /* of the pooling behind; 0: none */
+    size_t max_work_group;     /* a GPU's; 0: as many as it allows */
 } sizes[] = {
-    {{1, 1, 1}, 1, 1, -1, 1, INK_NONE, false, INK_NONE, 0, 0, 0, 0},
-    {{5, 3, 17}, 4, 3, -1, 1, INK_RELU, true, INK_TANH, 0.75f, 1e-3f, 0, 0},
-    {{1, 1, 520}, 40, 37, -2, 3, INK_NONE, false, INK_RELU, 0, 0, 0, 0},       /* parts of 8 rows */
-    {{13, 15, 3}, 17, 16, 1000, 1001, INK_NONE, false, INK_NONE, 0, 0, 0, 0},  /* parts of 1366 rows; a mean far from 0 */
-    {{7, 9, 17}, 9, 8, -1, 1, INK_TANH, true, INK_RELU, 0, 0, 2, 2},           /* a row and a column that no window covers */
-    {{6, 10, 32}, 5, 5, -1, 2, INK_RELU, false, INK_NONE, 0, 0, 3, 5},
+    {{1, 1, 1}, 1, 1, -1, 1, INK_NONE, false, INK_NONE, 0, 0, 0, 0, 0},
+    {{5, 3, 17}, 4, 3, -1, 1, INK_RELU, true, INK_TANH, 0.75f, 1e-3f, 0, 0, 0},
+    {{1, 1, 520}, 40, 37, -2, 3, INK_NONE, false, INK_RELU, 0, 0, 0, 0, 0},       /* parts of 8 rows */
+    {{13, 15, 3}, 17, 16, 1000, 1001, INK_NONE, false, INK_NONE, 0, 0, 0, 0, 0},  /* parts of 1366 rows; a mean far from 0 */
+    {{7, 9, 17}, 9, 8, -1, 1, INK_TANH, true, INK_RELU, 0, 0, 2, 2, 0},           /* a row and a column that no window covers */
+    {{6, 10, 32}, 5, 5, -1, 2, INK_RELU, false, INK_NONE, 0, 0, 3, 5, 0},
+    /* for groups of many: blocks of columns of which the last has fewer, parts of several rounds, more parts than a group has items, and
+     * groups of fewer items than there are vectors, of a number that vectors do not divide, and of one item */
+    {{3, 5, 140}, 12, 11, -1, 2, INK_NONE, false, INK_NONE, 0, 0, 0, 0, 0},
+    {{4, 4, 32}, 8192, 41, 5, 6, INK_NONE, false, INK_NONE, 0, 0, 0, 0, 0},
+    {{4, 4, 32}, 16384, 40, -1, 2, INK_RELU, false, INK_NONE, 0, 0, 2, 2, 0},
+    {{23, 25, 1}, 240, 239, -1, 2, INK_NONE, false, INK_NONE, 0, 0, 0, 0, 0},
+    {{5, 7, 68}, 6, 5, -1, 2, INK_NONE, false, INK_RELU, 0, 0, 0, 0, 8},
+    {{6, 5, 10}, 33, 32, -1, 2, INK_RELU, false, INK_NONE, 0, 0, 2, 2, 8},
+    {{3, 3, 10}, 3, 2, -1, 2, INK_NONE, false, INK_NONE, 0, 0, 0, 0, 1},
+    {{1, 1, 10}, 1, 1, -1, 2, INK_NONE, false, INK_NONE, 0, 0, 0, 0, 0},
     /* of a batch whose results are stored past the caches, some samples */
-    {{4, 5, 32}, 2048, 7, -1, 2, INK_RELU, false, INK_RELU, 0, 0, 0, 0},
-    {{4, 4, 32}, 8192, 3, -1, 2, INK_NONE, false, INK_TANH, 0, 0, 2, 2},
+    {{4, 5, 32}, 2048, 7, -1, 2, INK_RELU, false, INK_RELU, 0, 0, 0, 0, 0},
+    {{4, 4, 32}, 8192, 3, -1, 2, INK_NONE, false, INK_TANH, 0, 0, 2, 2, 0},
 };
-enum { CASES = sizeof sizes / sizeof *sizes, LARGEST = 24000, CHANNELS = 520 };
+enum { CASES = sizeof sizes / sizeof *sizes, LARGEST = 140000, CHANNELS = 520 };
 static float x[LARGEST], y[LARGEST], dy[LARGEST], dx[LARGEST], start[LARGEST], mask[LARGEST], saved[2 * CHANNELS], state[2 * CHANNELS];
 static float parameters[2 * CHANNELS], gradients[2 * CHANNELS];
 static uint8_t places[LARGEST];
@@ -35,14 +46,16 @@ static double want[LARGEST], whole[LARGEST], mean[CHANNELS], variance[CHANNELS],
 
 static struct op_case case_of(int i)
 {
-    test_fill(1, sizes[i].low, sizes[i].high, x, LARGEST);
+    size_t count = ink_shape_count(sizes[i].shape) * (size_t)sizes[i].n;
+    test_fill(1, sizes[i].low, sizes[i].high, x, count);
     test_fill(2, -1, 2, parameters, 2 * CHANNELS);
-    test_fill(3, -1, 1, dy, LARGEST);
-    test_fill(4, -1, 1, mask, LARGEST);
-    test_fill(5, -1, 1, start, LARGEST);
+    test_fill(3, -1, 1, dy, count);
+    test_fill(4, -1, 1, mask, count);
+    test_fill(5, -1, 1, start, count);
     test_fill(6, 0.5f, 2, state, 2 * CHANNELS);
     return (struct op_case){
-        .in = sizes[i].shape, .pool = {sizes[i].pool_height, sizes[i].pool_width}, .batch = sizes[i].batch, .n = sizes[i].n, .training = true, .x = {x}, .parameters = parameters, .state = state,
+        .in = sizes[i].shape, .pool = {sizes[i].pool_height, sizes[i].pool_width}, .batch = sizes[i].batch, .n = sizes[i].n,
+        .max_work_group = sizes[i].max_work_group, .training = true, .x = {x}, .parameters = parameters, .state = state,
         .layer = {.op = "batch_norm", .activation = sizes[i].activation, .momentum = sizes[i].momentum, .epsilon = sizes[i].epsilon},
     };
 }
