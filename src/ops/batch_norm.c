@@ -1,8 +1,8 @@
 /* Batch normalisation (Ioffe and Szegedy 2015) over batch, rows and columns. Training takes the moments of the batch and
- * moves the running ones, which inference uses. Sums are split into parts of rows by the shapes and the plan's batch alone,
- * so that the same seed gives the same bits whatever the device's size. Max pooling behind, with windows side by side, is
- * done in the same passes: the values that are not pooled are never written, nor are their gradients before this layer. And a
- * sum of which it is an operand is done in the pass that normalises, which then is the sum's. */
+ * moves the running ones, which inference uses. Sums are split into parts of rows by the shapes, the plan's batch and, in GPU
+ * style, the device's limits, so that the same seed gives the same bits however many compute units there are. Max pooling behind,
+ * with windows side by side, is done in the same passes: the values that are not pooled are never written, nor are their gradients
+ * before this layer. And a sum of which it is an operand is done in the pass that normalises, which then is the sum's. */
 #include "ops/op.h"
 
 enum {
