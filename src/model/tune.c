@@ -133,12 +133,18 @@ static ink_status note(struct tuning *t, struct runner *r, enum ink_verdict verd
     return ink_choices_note(t->choices, &r->trial);
 }
 
-/* Lists the candidates that are not set aside. */
+/* True for an algorithm made for devices of another style, which takes many times as long as one of the device's own. */
+static bool is_foreign(const struct tuning *t, const struct ink_algorithm *a) { return a->style != INK_STYLE_AUTO && a->style != t->device->style; }
+
+/* Lists the candidates that are not set aside; foreign ones only where there are no others. */
 static ink_status list_candidates(struct tuning *t)
 {
     const struct ink_call *call = &t->call->call;
+    bool own = false;
     for (const struct ink_algorithm *a = call->node->op->passes[call->pass]; a && a->name; a++)
-        for (int v = 0, variants = variants_of(a, call); v < variants && t->count < MOST_CANDIDATES; v++) {
+        own |= !is_foreign(t, a) && !a->on_request && variants_of(a, call) > 0;
+    for (const struct ink_algorithm *a = call->node->op->passes[call->pass]; a && a->name; a++)
+        for (int v = 0, variants = own && is_foreign(t, a) ? 0 : variants_of(a, call); v < variants && t->count < MOST_CANDIDATES; v++) {
             struct runner *r = &t->runners[t->count];
             const struct ink_trial *known = ink_choices_find(t->choices, t->call->key, a->name, v);
             *r = (struct runner){.candidate = {.algorithm = a, .variant = v}, .trial = {.variant = v}};

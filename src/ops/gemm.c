@@ -13,6 +13,8 @@ enum {
     SMALLEST_LOCAL = 16384,     /* bytes of local memory in which every tile that is needed fits */
     PARTIAL_BYTES = 64 << 20,   /* of partial gradients at most */
     MOST_SLICES = 8,
+    USUAL_DEPTH = 8,            /* a slice's least part of a step: with less its barriers cost more than is predicted */
+    MOST_LOADS = 12,            /* of an item ahead of a step: each is code of its own, which takes long to compile */
     MOST_VARIANTS = 8,
     /* The GPU that costs are predicted for, in cycles: */
     UNITS = 128,                /* compute units; */
@@ -147,7 +149,8 @@ static void try_tile(const struct ink_device *device, const struct product *p, s
     t.buffers = 2;
     if (2 * local_bytes(&t) > device->info.local_bytes) /* it should have room for two work-groups */
         t.buffers = 1;
-    if (local_bytes(&t) > device->info.local_bytes || registers(&t) > device->registers)
+    if (local_bytes(&t) > device->info.local_bytes || registers(&t) > device->registers ||
+        loads(&t, tile_m, t.a_vector) + loads(&t, tile_n, t.b_vector) > MOST_LOADS)
         return;
     for (t.chunks = 1; t.chunks <= p->chunks; t.chunks = 2 * t.chunks < p->chunks || t.chunks == p->chunks ? 2 * t.chunks : p->chunks) {
         t.cost = cost_of(device, p, &t);
@@ -156,14 +159,14 @@ static void try_tile(const struct ink_device *device, const struct product *p, s
     }
 }
 
-/* The best tile with these results of an item and this size of a work-group. */
-static struct tile best_tile(const struct ink_device *device, const struct product *p, int item_m, int item_n, int group)
+/* The best tile with these results of an item and this size of a work-group, whose slices take so many steps of depth 1 or more at a time. */
+static struct tile best_tile(const struct ink_device *device, const struct product *p, int item_m, int item_n, int group, int least_depth)
 {
     struct tile best = {0};
     for (int slices = 1; slices <= MOST_SLICES && slices <= group; slices *= 2)
         for (int group_n = 1; group_n <= group / slices; group_n *= 2) {
             struct tile t = {.group_m = group / slices / group_n, .group_n = group_n, .slices = slices, .item_m = item_m, .item_n = item_n};
-            for (int slice_depth = 4; slice_depth <= 16; slice_depth *= 2) {
+            for (int slice_depth = least_depth; slice_depth <= 16; slice_depth *= 2) {
                 t.depth = slice_depth * slices;
                 try_tile(device, p, t, &best);
             }
@@ -193,7 +196,9 @@ static int list_tiles(const struct ink_device *device, const struct product *p, 
         largest /= 2;
     for (int i = 0; i < ITEMS; i++)
         for (int group = largest; group == largest || group >= SMALLEST_GROUP; group /= 2) {
-            all[count] = best_tile(device, p, items[i].m, items[i].n, group);
+            all[count] = best_tile(device, p, items[i].m, items[i].n, group, USUAL_DEPTH);
+            if (all[count].cost == 0)
+                all[count] = best_tile(device, p, items[i].m, items[i].n, group, USUAL_DEPTH / 2);
             count += all[count].cost > 0;
         }
     qsort(all, (size_t)count, sizeof *all, cheaper);
