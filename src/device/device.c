@@ -18,7 +18,7 @@ static int registers_of(const struct ink_device *device)
     enum { INTEL = 0x8086 };
     cl_uint vendor = 0;
     clGetDeviceInfo(device->id, CL_DEVICE_VENDOR_ID, sizeof vendor, &vendor, NULL);
-    return device->info.type == INK_DEVICE_GPU && vendor == INTEL ? 114 : 160;
+    return device->info.type == INK_DEVICE_GPU && vendor == INTEL ? 114 : 176;
 }
 
 ink_status ink_listed_open(const struct ink_listed *listed, ink_device **out)

@@ -34,6 +34,8 @@ struct product {
     int chunks;                 /* into which the sums may be split at most, of depth / chunks each */
     int a_vector, b_vector;     /* floats side by side in memory that may be loaded at once, 4, 2 or 1, ... */
     bool a_along_m, b_along_n;  /* ... along M, N; else along K */
+    int a_more, b_more;         /* registers that a loaded vector of A, B takes beside its floats: where it is from, what it stands for, and
+                                   what compilers keep for it between; such that Intel's spills none */
     int window;                 /* rows in a row that one item has to have in a patch */
 };
 
@@ -91,11 +93,11 @@ static size_t local_bytes(const struct tile *t)
 /* Vectors that an item loads in a step. */
 static double loads(const struct tile *t, int across, int vector) { return ceil((double)across * t->depth / vector / group_of(t)); }
 
-/* Registers: sums, a step's factors, what is loaded ahead with the places that it is from, and some for the rest. */
-static double registers(const struct tile *t)
+/* Registers: sums, a step's factors, what is loaded ahead, and some for the rest. */
+static double registers(const struct product *p, const struct tile *t)
 {
     double a = loads(t, t->group_m * t->item_m, t->a_vector), b = loads(t, t->group_n * t->item_n, t->b_vector);
-    return t->item_m * t->item_n + t->item_m + t->item_n + a * (t->a_vector + 2) + b * (t->b_vector + 1) + 16;
+    return t->item_m * t->item_n + t->item_m + t->item_n + a * (t->a_vector + p->a_more) + b * (t->b_vector + p->b_more) + 12;
 }
 
 /* Issue slots of an item in a step. Each k takes loads from local memory by vectors of up to 4; or local memory takes longer, which gives
@@ -116,7 +118,7 @@ static double cost_of(const struct ink_device *device, const struct product *p, 
 {
     double tile_m = t->group_m * t->item_m, tile_n = t->group_n * t->item_n, group = group_of(t), slots = step_slots(t);
     double groups = ceil(p->rows / tile_m) * ceil(p->columns / tile_n) * p->groups * t->chunks, each = ceil(groups / UNITS);
-    double room = fmin(floor(UNIT_REGISTERS / (registers(t) * group)), floor(UNIT_ITEMS / group));
+    double room = fmin(floor(UNIT_REGISTERS / (registers(p, t) * group)), floor(UNIT_ITEMS / group));
     double resident = fmin(fmax(fmin(room, floor(2.0 * (double)device->info.local_bytes / (double)local_bytes(t))), 1), each);
     double wait = BARRIER * (3 - t->buffers) * (1 + group / 256);
     double step = fmax(resident * slots * group / UNIT_LANES + wait / resident, fmax(LATENCY, slots) + wait);
@@ -149,7 +151,7 @@ static void try_tile(const struct ink_device *device, const struct product *p, s
     t.buffers = 2;
     if (2 * local_bytes(&t) > device->info.local_bytes) /* it should have room for two work-groups */
         t.buffers = 1;
-    if (local_bytes(&t) > device->info.local_bytes || registers(&t) > device->registers ||
+    if (local_bytes(&t) > device->info.local_bytes || registers(p, &t) > device->registers ||
         loads(&t, tile_m, t.a_vector) + loads(&t, tile_n, t.b_vector) > MOST_LOADS)
         return;
     for (t.chunks = 1; t.chunks <= p->chunks; t.chunks = 2 * t.chunks < p->chunks || t.chunks == p->chunks ? 2 * t.chunks : p->chunks) {
@@ -226,16 +228,19 @@ static struct product product_of(const struct ink_call *call)
     if (call->pass == INK_FORWARD)
         return (struct product){.rows = (double)call->batch * s.pixels, .columns = s.group_out, .depth = (double)s.taps * s.group_in,
                                 .groups = s.groups, .chunks = 1, .a_vector = in_vector, .b_vector = out_vector, .b_along_n = true,
-                                .window = window_of(call->node)};
+                                .a_more = 9, .b_more = 4, .window = window_of(call->node)};
     if (call->pass == INK_BACKWARD_DATA)
         return (struct product){.rows = (double)call->batch * s.in.height * s.in.width, .columns = s.group_in, .depth = (double)s.taps * s.group_out,
-                                .groups = s.groups, .chunks = 1, .a_vector = out_vector, .b_vector = out_vector, .window = 1};
+                                .groups = s.groups, .chunks = 1, .a_vector = out_vector, .b_vector = out_vector,
+                                .a_more = window_of(call->node) > 1 ? 10 + out_vector : s.stride_height * s.stride_width > 1 ? 10 : 9,
+                                .b_more = 4, .window = 1};
     double rows = s.taps * s.group_in + s.bias, depth = (double)call->batch * s.pixels;
     double room = (double)PARTIAL_BYTES / ((double)call->node->trained_count * sizeof(float));
     /* a chunk has some samples, and several steps' worth of pixels */
     double chunks = fmin(fmin(call->batch, depth / 128), room);
     return (struct product){.rows = rows, .columns = s.group_out, .depth = depth, .groups = s.groups, .chunks = (int)fmax(chunks, 1),
-                            .a_vector = in_vector, .b_vector = out_vector, .a_along_m = true, .b_along_n = true, .window = 1};
+                            .a_vector = in_vector, .b_vector = out_vector, .a_along_m = true, .b_along_n = true,
+                            .a_more = 9, .b_more = window_of(call->node) > 1 ? 5 + out_vector : 4, .window = 1};
 }
 
 static struct tile tile_of(const struct ink_call *call)
@@ -256,7 +261,8 @@ int ink_gemm_variants(const struct ink_call *call)
 bool ink_gemm_applies(const struct ink_call *call)
 {
     int window = window_of(call->node);
-    return (window == 1 || window == 2 || window == 4) && call->device->info.max_work_group >= SMALLEST_LIMIT && call->device->info.local_bytes >= SMALLEST_LOCAL &&
+    const struct ink_device_info *info = &call->device->info;
+    return (window == 1 || window == 2 || window == 4) && info->max_work_group >= SMALLEST_LIMIT && info->local_bytes >= SMALLEST_LOCAL &&
            ink_gemm_variants(call) > 0;
 }
 

@@ -9,8 +9,8 @@ from collections import namedtuple
 
 # max_group, local_bytes, registers: what OpenCL and src/device say of such a device
 Maker = namedtuple("Maker", "name max_group local_bytes registers")
-AMD = Maker("AMD", 256, 65536, 160)
-NVIDIA = Maker("NVIDIA", 1024, 49152, 160)
+AMD = Maker("AMD", 256, 65536, 176)
+NVIDIA = Maker("NVIDIA", 1024, 49152, 176)
 INTEL = Maker("Intel", 256, 65536, 114)
 
 # fma_slots: multiply-adds of a wave that an issue slot of its peak holds; shares: other kinds that take such slots too
