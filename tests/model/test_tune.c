@@ -215,6 +215,27 @@ START_TEST(one_that_ends_its_process_twice_is_set_aside)
 }
 END_TEST
 
+/* Algorithms for devices of another style are tried only where there are no others. */
+START_TEST(foreign_ones_are_passed_over)
+{
+    enum ink_style other = test_device()->style == INK_STYLE_CPU ? INK_STYLE_GPU : INK_STYLE_CPU;
+    for (int alone = 0; alone < 2; alone++) {
+        struct ink_algorithm algorithms[] = {{"foreign", other, NULL, emit_direct}, {"direct", INK_STYLE_AUTO, NULL, emit_direct}, {0}};
+        if (alone)
+            algorithms[1] = (struct ink_algorithm){0};
+        struct ink_tuned_call *call = call_of(algorithms);
+        struct ink_choices choices;
+        bool lost;
+        begin(&choices);
+        ck_ok(ink_tune_call(test_device(), &choices, call, &(struct ink_tune_limits){.until = INFINITY}, &lost));
+        ck_assert_int_eq(ink_choices_find(&choices, call->key, "foreign", 0) != NULL, alone);
+        expect(&choices, call->key, alone ? "foreign" : "direct", 0, INK_CHOSEN, "");
+        ink_choices_free(&choices);
+        ink_model_destroy(&model);
+    }
+}
+END_TEST
+
 START_TEST(without_time_nothing_is_chosen)
 {
     struct ink_tuned_call *call = call_of(planted);
@@ -374,5 +395,5 @@ START_TEST(a_tuned_model_uses_its_choices)
 END_TEST
 
 int main(void) RUN_SUITE("tune", the_fastest_right_candidate_wins, one_that_hangs_is_set_aside, one_that_ends_its_process_twice_is_set_aside,
-                         without_time_nothing_is_chosen, a_damaged_table_is_set_aside, calls_that_differ_have_keys_that_differ,
+                         foreign_ones_are_passed_over, without_time_nothing_is_chosen, a_damaged_table_is_set_aside, calls_that_differ_have_keys_that_differ,
                          a_tuned_model_uses_its_choices)
