@@ -154,7 +154,8 @@ static void try_tile(const struct ink_device *device, const struct product *p, s
     if (local_bytes(&t) > device->info.local_bytes || registers(p, &t) > device->registers ||
         loads(&t, tile_m, t.a_vector) + loads(&t, tile_n, t.b_vector) > MOST_LOADS)
         return;
-    for (t.chunks = 1; t.chunks <= p->chunks; t.chunks = 2 * t.chunks < p->chunks || t.chunks == p->chunks ? 2 * t.chunks : p->chunks) {
+    for (int chunks = 1, last = 0; last < p->chunks; chunks *= 2) {
+        t.chunks = last = chunks < p->chunks ? chunks : p->chunks;
         t.cost = cost_of(device, p, &t);
         if (best->cost == 0 || t.cost < best->cost)
             *best = t;
