@@ -101,9 +101,11 @@ int open_model(const struct settings *settings, ink_model **model, const char **
     }
     if (settings->operand_count)
         return load_model(*name, model) ? EXIT_OK : EXIT_FAILED;
-    if (settings->model)
-        return parse_model(*name, model) ? EXIT_OK : EXIT_FAILED;
-    return ink_model_create_reference((struct ink_shape){28, 28, 1}, 10, model) ? complain_library(NULL) : EXIT_OK;
+    if (settings->model && !parse_model(*name, model))
+        return EXIT_FAILED;
+    if (!settings->model && ink_model_create_reference((struct ink_shape){28, 28, 1}, 10, model))
+        return complain_library(NULL);
+    return ink_model_initialise(*model, 1) ? complain_library(NULL) : EXIT_OK;
 }
 
 bool session_open(const struct settings *settings, struct session *session)

@@ -26,7 +26,7 @@ char *read_text(const char *path, size_t most, const char *what);
 bool parse_model(const char *path, ink_model **model);
 
 /* The model of the operand, else the text form of --model, else the reference model for MNIST. *name: what to call it.
- * Gives the exit status. */
+ * The weights of the latter two are drawn, as processors take another time for zeros. Gives the exit status. */
 int open_model(const struct settings *settings, ink_model **model, const char **name);
 
 /* A trained model with the test set and a device: what evaluate and show work on. */
