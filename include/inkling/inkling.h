@@ -616,6 +616,7 @@ struct ink_launch_info {
 struct ink_profile_options {
     int batch;              /* 0: 128 */
     bool inference;         /* the forward pass and loss of an evaluation; else a training step */
+    bool apart;             /* tell each kernel by itself, also where a step runs several as one launch, which takes less time than they do */
     double seconds;         /* to measure for, about, beside making ready; 0: 2; at most 3600 */
     const char *algorithms; /* as for training */
 };

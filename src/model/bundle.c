@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/conflict.h"
 #include "model/stages.h"
 
 struct schedule {
@@ -40,29 +41,6 @@ struct schedule {
     int *turn;                 /* [launch], from 1 on; 0: none yet. Small launches of one turn become one */
     int turns;
 };
-
-/* Whether two arguments name memory in common. Storage bound without a size is taken whole. */
-static bool overlap(const struct ink_launches *list, ink_value a, ink_value b)
-{
-    const struct ink_value_info *x = &list->values[a], *y = &list->values[b];
-    if (a == b || x->storage != y->storage || x->storage == INK_ARENA)
-        return a == b;
-    if (!x->fixed_bytes || !y->fixed_bytes)
-        return true;
-    return x->offset < y->offset + y->fixed_bytes && y->offset < x->offset + x->fixed_bytes;
-}
-
-static bool must_wait(const struct ink_launches *list, const struct ink_launch *later, const struct ink_launch *earlier)
-{
-    for (int a = 0; a < later->argument_count; a++)
-        for (int b = 0; b < earlier->argument_count; b++) {
-            const struct ink_argument *x = &later->arguments[a], *y = &earlier->arguments[b];
-            bool written = x->kind != INK_ARG_READ || y->kind != INK_ARG_READ;
-            if (ink_argument_is_value(x) && ink_argument_is_value(y) && written && overlap(list, x->value, y->value))
-                return true;
-        }
-    return false;
-}
 
 static bool writes_gradients(const struct ink_launches *list, const struct ink_launch *launch)
 {
@@ -245,7 +223,7 @@ ink_status ink_bundle(struct ink_launches *list, int batch, bool gradients_at_on
             s.small[i] = ink_stages_can(launch) && !launch->stages && ink_stages_work(list, launch, batch) <= INK_BUNDLE_WORK;
             s.at_once[i] = (gradients_at_once && writes_gradients(list, launch)) || kept_bytes(list, launch, batch) > INK_BUNDLE_BYTES;
             for (size_t j = 0; j < i; j++)
-                s.waits[i] += s.depends[i * count + j] = must_wait(list, launch, &list->launches[j]);
+                s.waits[i] += s.depends[i * count + j] = ink_conflict(list, launch, &list->launches[j]) != INK_NO_CONFLICT;
         }
         give_turns(&s);
         status = apply(&s, list, batch);

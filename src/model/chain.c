@@ -8,6 +8,11 @@
  *         for (int id0 = 0; id0 < 2; id0++)
  *             forward_6(id0, 0, 0, stage_memory, a2, a3, a4);                reads what the one before wrote
  *     }
+ *
+ * In blocks of samples, id is the number of the block:
+ *
+ *         for (int id1 = id * 4; id1 < min(id * 4 + 4, ((1 * a0 + 0) / 1)); id1++)
+ *             ...
  */
 #include "model/chain.h"
 
@@ -32,11 +37,16 @@ static int measure_run(const struct ink_launches *list, int first, int batch, st
     return end - first;
 }
 
-/* Makes the launches from first on, which have become stages, one. */
-static void put(struct ink_launches *list, int first, struct ink_launch *chain)
+void ink_chain_name(struct ink_launch *chain)
 {
     const struct ink_launch *stages = chain->stages;
     snprintf(chain->label, sizeof chain->label, "%d in one: %.24s to %.24s", chain->stage_count, stages[0].label, stages[chain->stage_count - 1].label);
+}
+
+/* Makes the launches from first on, which have become stages, one. */
+static void put(struct ink_launches *list, int first, struct ink_launch *chain)
+{
+    ink_chain_name(chain);
     ink_stages_sum(chain);
     list->launches[first] = *chain;
     list->count -= chain->stage_count - 1;
@@ -78,26 +88,46 @@ ink_status ink_chain(struct ink_launches *list, int batch)
     return INK_OK;
 }
 
-/* A stage's function, called for each work-item in turn, the last dimension outermost. */
-static void write_stage(struct ink_text *text, const struct ink_launch *chain, int s, int first)
+/* A stage's function, called for each work-item in turn, the last dimension outermost; of those that go by samples for those of the block. */
+static void write_stage(struct ink_text *text, const struct ink_launch *whole, int s, int first)
 {
-    const struct ink_launch *stage = &chain->stages[s];
+    const struct ink_launch *stage = &whole->stages[s];
     const char *ids[3] = {"0", "0", "0"};
     static const char *const names[3] = {"id0", "id1", "id2"};
     ink_text_add(text, "   ");
-    for (int d = 2; d >= 0; d--)
-        if (ink_stages_many(&stage->range[d])) {
-            ids[d] = names[d];
-            ink_text_add(text, " for (int id%d = 0; id%d < %s; id%d++)", d, d, ink_stages_groups(chain, &stage->range[d]).text, d);
-        }
+    for (int d = 2; d >= 0; d--) {
+        const struct ink_range *range = &stage->range[d];
+        if (!ink_stages_many(range))
+            continue;
+        struct ink_stage_groups groups = ink_stages_groups(whole, range);
+        size_t each = (size_t)stage->block * range->sample_items / range->items_per_group;
+        ids[d] = names[d];
+        if (each)
+            ink_text_add(text, " NO_UNROLL for (int id%d = id * %zu; id%d < min(id * %zu + %zu, %s); id%d++)", d, each, d, each, each, groups.text, d);
+        else
+            ink_text_add(text, " NO_UNROLL for (int id%d = 0; id%d < %s; id%d++)", d, d, groups.text, d);
+    }
     ink_text_add(text, " ");
-    ink_stages_write_call(text, chain, s, first, ids);
+    ink_stages_write_call(text, whole, s, first, ids);
+}
+
+void ink_chain_write_count(struct ink_text *text, const struct ink_launch *whole, int s)
+{
+    struct ink_range blocks = {1, 0, (size_t)whole->stages[s].block, 1};
+    ink_text_add(text, "%s", ink_stages_groups(whole, &blocks).text);
+}
+
+void ink_chain_write_group(struct ink_text *text, const struct ink_launch *whole, int s, int end, int first)
+{
+    for (; s < end; s++)
+        write_stage(text, whole, s, first);
 }
 
 void ink_chain_write(struct ink_text *text, const struct ink_launch *chain, int first, int instance)
 {
     ink_stages_write_head(text, chain, instance);
-    for (int s = 0; s < chain->stage_count; s++)
-        write_stage(text, chain, s, first);
+    if (chain->block)
+        ink_text_add(text, "    int id = get_global_id(0);\n");
+    ink_chain_write_group(text, chain, 0, chain->stage_count, first);
     ink_text_add(text, "}\n");
 }

@@ -11,7 +11,8 @@
  *   pass_on            a gradient that an op hands on as it is (add) becomes that of the layer before without a launch, of several
  *                      layers if all have read it before one's is added to; and where it is read for the last time, what is made
  *                      of it may take its place in memory
- * And when all is emitted, small launches of an evaluation become chains, those of a training step bundles: chain.c, bundle.c.
+ * And when all is emitted, launches become one: small ones of an evaluation (chain.c), those that meet the same samples, for some samples at a
+ * time (chain_blocks.c), small ones of a training step that do not wait for each other (bundle.c), and what is left of that (relay.c).
  */
 #include "model/lower.h"
 
@@ -314,10 +315,11 @@ ink_status ink_lower_accumulate(const struct ink_lowering *how, struct ink_launc
     return list->status;
 }
 
-/* Work-groups of relays; 0: there are to be none. They wait awake, so there must be no more than cores to run them on. And the device itself
- * must be of CPU style, not its kernels alone, which others are given for the same bits on every device or where theirs do not build: a GPU
- * need not let a work-group go on while others wait for it, and llvmpipe ends loops, so those that wait too. */
-static unsigned relay_groups(const struct ink_device *device)
+/* Cores to share launches out to; 0: the device itself is not of CPU style, whose kernels it is given for the same bits on every device or where
+ * its own do not build. It has more cores then than chains leave work for. Nor are there relays, whose work-groups wait awake, so that there must
+ * be no more of them than cores to run them on: a GPU need not let a work-group go on while others wait for it, and llvmpipe ends loops, so
+ * those that wait too. */
+static unsigned count_cores(const struct ink_device *device)
 {
     if (device->style != INK_STYLE_CPU)
         return 0;
@@ -359,13 +361,18 @@ ink_status ink_lower(const struct ink_model *model, const struct ink_lowering *h
     free(l.work);
     if (status || list->status)
         return status ? status : list->status;
+    unsigned cores = count_cores(how->device);
     if (how->training) {
         if (how->style != INK_STYLE_CPU || how->unbundled)
             return INK_OK;
+        if (cores && !how->apart)
+            INK_TRY(ink_chain_blocks(list, how->device, cores, how->batch, false));
         INK_TRY(ink_bundle(list, how->batch, how->apart));
-        unsigned groups = how->apart || how->unrelayed ? 0 : relay_groups(how->device);
-        return groups ? ink_relay(list, groups) : INK_OK;
+        return cores && !how->apart && !how->unrelayed ? ink_relay(list, cores) : INK_OK;
     }
     INK_TRY(ink_lower_mark_constants(list));
-    return how->style == INK_STYLE_CPU ? ink_chain(list, how->batch) : INK_OK;
+    if (how->style != INK_STYLE_CPU || how->unbundled)
+        return INK_OK;
+    INK_TRY(ink_chain(list, how->batch));
+    return cores ? ink_chain_blocks(list, how->device, cores, how->batch, true) : INK_OK;
 }

@@ -20,7 +20,7 @@ struct ink_lowering {
     bool reproducible;                  /* style is CPU, and only algorithms are taken that sum directly */
     bool training;                      /* a whole step; else forward and the loss */
     bool apart;                         /* training: without the update */
-    bool unbundled;                     /* training: launches stay as operations give them */
+    bool unbundled;                     /* launches stay as operations give them */
     bool unrelayed;                     /* training: no relays */
     bool probabilities;                 /* evaluation writes INK_PROBABILITIES */
     const char *algorithms;             /* as in struct ink_train_options; may be NULL */

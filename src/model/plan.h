@@ -28,7 +28,7 @@ struct ink_plan_options {
     int classes;                /* of the data */
     bool training;              /* a training step and evaluation; else evaluation alone */
     bool parts;                 /* training: a step in pieces, and not as one section */
-    bool unbundled;             /* training: launches stay as operations give them, for tests and to compare with */
+    bool unbundled;             /* launches stay as operations give them, for tests and to tell of each */
     bool unrelayed;             /* training: no relays, so that each launch can be timed */
     bool probabilities;         /* evaluation writes INK_PROBABILITIES */
     const char *algorithms;     /* may be NULL */

@@ -3,8 +3,8 @@
  *     SOLO_KERNEL(relay)(__global void *a0, int a1, int a2, int a3, __global void *a4, ...)      the counters, and which legs to do
  *     {
  *         __local float stage_memory[...];
- *         LEG(a0, 0, 1 * ((1 * a3 + 0) / 1))                                        its work-groups
- *             int id = at;                                                          as in a bundle
+ *         LEG(a0, 0, 0, 1 * ((1 * a3 + 0) / 1))                                     its work-groups, not backwards
+ *             int id = at;                                                          as in a bundle or a chain
  *             ...
  *         LEG_END(a0, 0)
  *         ...
@@ -18,11 +18,15 @@
 #include <string.h>
 
 #include "model/bundle.h"
+#include "model/chain.h"
 #include "model/stages.h"
 
-static bool can(const struct ink_launch *launch) { return launch->joint == INK_BUNDLE || (launch->joint == INK_ALONE && ink_stages_can(launch)); }
+static bool can(const struct ink_launch *launch)
+{
+    return launch->joint == INK_BUNDLE || (launch->joint == INK_CHAIN && launch->block) || (launch->joint == INK_ALONE && ink_stages_can(launch));
+}
 
-/* What a leg consists of: the stages of a bundle, or the launch itself. */
+/* What a leg consists of: the stages of a bundle or a chain, or the launch itself. */
 static const struct ink_launch *stages_of(const struct ink_launch *leg) { return leg->stages ? leg->stages : leg; }
 static int count_of(const struct ink_launch *leg) { return leg->stages ? leg->stage_count : 1; }
 
@@ -50,8 +54,17 @@ static int measure(const struct ink_launches *list, int first, struct ink_launch
     return end - first;
 }
 
-/* Makes the launches from first on the legs of a relay. */
-static ink_status put(struct ink_launches *list, int first, int legs, int stages, struct ink_launch *relay)
+/* Whether a leg goes through the samples of the batch. */
+static bool goes_through_samples(const struct ink_launch *leg)
+{
+    bool goes = false;
+    for (int d = 0; d < 3; d++)
+        goes |= leg->joint != INK_BUNDLE && leg->range[d].sample_items;
+    return goes;
+}
+
+/* Makes the launches from first on the legs of a relay. *backwards: which way the next leg that goes through the samples does. */
+static ink_status put(struct ink_launches *list, int first, int legs, int stages, struct ink_launch *relay, bool *backwards)
 {
     relay->stages = malloc((size_t)stages * sizeof *relay->stages);
     if (!relay->stages)
@@ -61,11 +74,15 @@ static ink_status put(struct ink_launches *list, int first, int legs, int stages
     for (int l = 0; l < legs; l++) {
         struct ink_launch *leg = &list->launches[first + l];
         int at = relay->stage_count;
+        bool goes = goes_through_samples(leg);
         relay->stage_count += count_of(leg);
         memcpy(&relay->stages[at], stages_of(leg), (size_t)count_of(leg) * sizeof *leg);
         free(leg->stages);
-        for (int s = at; s < relay->stage_count; s++)
+        for (int s = at; s < relay->stage_count; s++) {
             relay->stages[s].leg = l;
+            relay->stages[s].backwards = goes && *backwards;
+        }
+        *backwards ^= goes;
     }
     ink_stages_sum(relay);
     list->launches[first] = *relay;
@@ -77,6 +94,7 @@ static ink_status put(struct ink_launches *list, int first, int legs, int stages
 ink_status ink_relay(struct ink_launches *list, unsigned groups)
 {
     ink_value counters = ink_value_bind(list, "counters", INK_COUNTERS, 0, INK_RELAY_BYTES);
+    bool backwards = false;
     for (int first = 0; first < list->count && !list->status; first++) {
         struct ink_launch relay = {.source = "", .kernel = "relay", .joint = INK_RELAY};
         int stages;
@@ -86,7 +104,7 @@ ink_status ink_relay(struct ink_launches *list, unsigned groups)
         ink_range_fixed(&relay, 0, groups, 1, 1);
         int legs = measure(list, first, &relay, &stages);
         if (legs > 1)
-            INK_TRY(put(list, first, legs, stages, &relay));
+            INK_TRY(put(list, first, legs, stages, &relay, &backwards));
     }
     return list->status;
 }
@@ -98,10 +116,17 @@ void ink_relay_write(struct ink_text *text, const struct ink_launch *relay, int 
     for (int s = 0, end; s < relay->stage_count; s = end, legs++) {
         for (end = s + 1; end < relay->stage_count && relay->stages[end].leg == relay->stages[s].leg; end++)
             ;
-        ink_text_add(text, "    LEG(a0, %d, ", legs);
-        ink_bundle_write_count(text, relay, s, end);
+        bool chain = relay->stages[s].block != 0;
+        ink_text_add(text, "    LEG(a0, %d, %d, ", legs, relay->stages[s].backwards);
+        if (chain)
+            ink_chain_write_count(text, relay, s);
+        else
+            ink_bundle_write_count(text, relay, s, end);
         ink_text_add(text, ")\n    int id = at;\n");
-        ink_bundle_write_group(text, relay, s, end, first);
+        if (chain)
+            ink_chain_write_group(text, relay, s, end, first);
+        else
+            ink_bundle_write_group(text, relay, s, end, first);
         ink_text_add(text, "    LEG_END(a0, %d)\n", legs);
     }
     ink_text_add(text, "    RELAY_END(a0, %d)\n}\n", legs);

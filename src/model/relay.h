@@ -8,8 +8,9 @@
 /* The first arguments of a relay's kernel: INK_COUNTERS, the first of the legs that a run of it does, and the one behind its last. */
 enum { INK_RELAY_COUNTERS, INK_RELAY_FIRST, INK_RELAY_END };
 
-/* Legs of a relay, at most. Bytes of INK_COUNTERS: a line of the cache for each counter (cl/relay.cl), two a leg and one behind them. */
-enum { INK_RELAY_LEGS = 10, INK_RELAY_BYTES = (2 * INK_RELAY_LEGS + 1) * 64 };
+/* Legs of a relay, and shares that a leg is cut into, at most (SHARES in cl/relay.cl). Bytes of INK_COUNTERS: a line of the cache for each
+ * counter there: of each share of a leg, of the leg, and one behind them. */
+enum { INK_RELAY_LEGS = 10, INK_RELAY_SHARES = 8, INK_RELAY_BYTES = ((INK_RELAY_SHARES + 1) * INK_RELAY_LEGS + 1) * 64 };
 
 /* Makes one launch of launches and bundles that follow each other, as many as its arguments suffice for, its legs. It has so many
  * work-groups. These take the work-groups of a leg from a counter until none is left, and go on to the next leg when the last is done,

@@ -24,7 +24,8 @@ static void end_values(struct ink_launches *list, struct ink_launch *launch, con
     size_t width = (size_t)call->vector_width;
     ink_arg_int(list, launch, (int)count);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_items(list, launch, call->style, (count + width - 1) / width, 0, GROUP_VALUES / width);
+    ink_range_items(list, launch, call->style, (count + width - 1) / width, 0, ink_range_whole((count + width - 1) / width, GROUP_VALUES / width));
+    launch->by_samples = count % width == 0;
 }
 
 static void activation_forward(struct ink_launches *list, const struct ink_call *call)
@@ -68,7 +69,8 @@ static void end_pixels(struct ink_launches *list, struct ink_launch *launch, con
     ink_arg_int(list, launch, pixels);
     ink_arg_int(list, launch, shape.channels);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_items(list, launch, call->style, (size_t)pixels, 0, items > 1 ? (size_t)items : 1);
+    ink_range_items(list, launch, call->style, (size_t)pixels, 0, ink_range_whole((size_t)pixels, items > 1 ? (size_t)items : 1));
+    launch->by_samples = true;
 }
 
 static void softmax_forward(struct ink_launches *list, const struct ink_call *call)

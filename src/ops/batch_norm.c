@@ -56,6 +56,8 @@ static struct walk walk_of(const struct ink_call *call, bool pooled)
         walk = (struct walk){(size_t)node->out.height, (size_t)(node->pool.height * node->in.width * node->in.channels), 0};
     part = part < PART_FLOATS_LEAST ? PART_FLOATS_LEAST : part > PART_FLOATS_MOST ? PART_FLOATS_MOST : part;
     walk.part_rows = (part + walk.row_floats - 1) / walk.row_floats;
+    if (walk.rows * walk.row_floats <= PART_FLOATS_MOST)
+        walk.part_rows = ink_range_whole(walk.rows, walk.part_rows > walk.rows ? walk.part_rows : walk.rows);
     return walk;
 }
 
@@ -112,17 +114,24 @@ static void arg_sizes(struct ink_launches *list, struct ink_launch *launch, cons
     ink_arg_scalar(list, launch, INK_BATCH);
 }
 
-/* The end of a pass over all x: sizes, and the range over blocks of channels of parts; there may be one part more than
- * rows / part_rows tells. */
+/* The end of a pass over all x: sizes, and the range over blocks of channels of parts. A CPU's work-group takes all blocks of parts that consist of
+ * whole samples; else there may be one part more than rows / part_rows tells. */
 static void end_parts(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call, const struct walk *walk, bool pooled)
 {
     size_t vectors = vectors_of(call), q = call->style == INK_STYLE_CPU ? MOST_VECTORS : 1;
     while (vectors % q)
         q--;
-    size_t items = GROUP_FLOATS / (walk->part_rows * walk->row_floats / (vectors / q) + 1);
+    size_t blocks = vectors / q, items = GROUP_FLOATS / (walk->part_rows * walk->row_floats / blocks + 1);
     ink_define_int(list, launch, "Q", (long)q);
     arg_sizes(list, launch, call, walk, pooled);
-    ink_range_items(list, launch, call->style, walk->rows * (vectors / q), walk->part_rows * (vectors / q), items ? items : 1);
+    if (call->style == INK_STYLE_CPU && walk->part_rows % walk->rows == 0) {
+        items = ink_range_whole(blocks, items > blocks ? items : blocks);
+        ink_range_items(list, launch, call->style, 1, 0, items);
+        launch->range[0].items_per_group = walk->part_rows / walk->rows * (items / blocks);
+        launch->by_samples = true;
+        return;
+    }
+    ink_range_items(list, launch, call->style, walk->rows * blocks, walk->part_rows * blocks, items ? items : 1);
     launch->range[0].items_per_group *= walk->part_rows;
 }
 

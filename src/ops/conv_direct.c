@@ -192,6 +192,7 @@ static struct ink_launch *emit_image_pass(struct ink_launches *list, const struc
     ink_range_fixed(launch, 0, (size_t)(blocks * pass->groups), 1, 1);
     ink_range_fixed(launch, 1, (size_t)pass->h.out, (size_t)band, 1);
     ink_range_samples(launch, 2, 1, 1, 1);
+    launch->by_samples = true;
     launch->sample_flops = ink_conv_flops(call->node);
     return launch;
 }

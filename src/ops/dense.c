@@ -126,6 +126,7 @@ static void direct_forward(struct ink_launches *list, const struct ink_call *cal
     ink_arg_value(list, launch, INK_ARG_WRITE, call->y);
     ink_arg_scalar(list, launch, INK_BATCH);
     ink_range_samples(launch, 1, 1, (size_t)b.band, 1);
+    launch->by_samples = true;
 }
 
 static void emit_backward_data(struct ink_launches *list, const struct ink_call *call, ink_value weights, bool pack)
@@ -143,6 +144,7 @@ static void emit_backward_data(struct ink_launches *list, const struct ink_call 
     ink_arg_dx(list, launch, call);
     ink_arg_scalar(list, launch, INK_BATCH);
     ink_range_samples(launch, 1, 1, (size_t)b.band, 1);
+    launch->by_samples = true;
 }
 
 static void direct_backward_data(struct ink_launches *list, const struct ink_call *call)

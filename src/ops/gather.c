@@ -13,4 +13,5 @@ void ink_emit_gather(struct ink_launches *list, const struct ink_call *call, ink
     ink_arg_scalar(list, launch, INK_ROW);
     ink_range_fixed(launch, 0, count, block, local);
     ink_range_samples(launch, 1, 1, 1, 1);
+    launch->by_samples = true;
 }

@@ -105,6 +105,13 @@ void ink_define_int(struct ink_launches *list, struct ink_launch *launch, const 
     ink_define_text(list, launch, name, text);
 }
 
+void ink_redefine_int(struct ink_launch *launch, const char *name, long value)
+{
+    for (int d = 0; d < launch->define_count; d++)
+        if (strcmp(launch->defines[d].name, name) == 0)
+            snprintf(launch->defines[d].text, sizeof launch->defines[d].text, value < 0 ? "(%ld)" : "%ld", value);
+}
+
 void ink_define_float(struct ink_launches *list, struct ink_launch *launch, const char *name, float value)
 {
     char text[INK_DEFINE_BYTES];
@@ -162,6 +169,33 @@ void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum 
     ink_define_int(list, launch, "LOCAL", (long)local);
     launch->range[0] = (struct ink_range){sample_items, fixed_items, items * local, local};
     launch->items_per_item = items;
+}
+
+size_t ink_range_whole(size_t sample_items, size_t items)
+{
+    if (items >= sample_items) {
+        size_t samples = 1;
+        while (2 * samples * sample_items <= items)
+            samples *= 2;
+        return samples * sample_items;
+    }
+    for (size_t part = items; 2 * part > items; part--)
+        if (sample_items % part == 0)
+            return part;
+    return items;
+}
+
+size_t ink_launch_samples(const struct ink_launch *launch)
+{
+    for (int d = 0; d < 3 && launch->by_samples; d++) {
+        const struct ink_range *range = &launch->range[d];
+        if (!range->sample_items)
+            continue;
+        if (range->fixed_items || (range->items_per_group % range->sample_items && range->sample_items % range->items_per_group))
+            return 0;
+        return range->items_per_group > range->sample_items ? range->items_per_group / range->sample_items : 1;
+    }
+    return 0;
 }
 
 bool ink_launch_shares_code(const struct ink_launch *a, const struct ink_launch *b)

@@ -120,6 +120,7 @@ struct ink_launch {
     struct ink_argument arguments[INK_MAX_ARGUMENTS];
     int argument_count;
     struct ink_range range[3]; /* zeroed dimensions have one group of one */
+    bool by_samples;           /* see ink_launch_samples */
     size_t items_per_item;     /* set by ink_range_items: items of a work-item; its groups may be made smaller. Else 0 */
     double sample_flops, fixed_flops; /* direct-algorithm floating-point operations: sample_flops * n + fixed_flops */
     double speedup;            /* operations of the direct algorithm for each that it does, about; 0 stands for 1 */
@@ -128,6 +129,8 @@ struct ink_launch {
     struct ink_launch *stages; /* those; from malloc(), freed with the list; NULL: it is alone */
     int stage_count;
     int leg;                   /* of a stage of a relay */
+    bool backwards;            /* of such a stage: its leg takes the last work-group first */
+    int block;                 /* of a chain, and of its stages: samples that a work-group takes; 0: all of the batch */
     double error_factor;       /* rounding errors beside those of direct sums, at most; 0 stands for 1 */
     ink_host_call call;        /* NULL for a kernel */
     void *call_data;           /* for call; from malloc(), freed with the list */
@@ -154,6 +157,7 @@ struct ink_launch *ink_launch_add(struct ink_launches *list, const char *source,
 
 /* #define name value, in front of this launch's copy of the source. Launches with equal source and defines share a copy. */
 void ink_define_int(struct ink_launches *list, struct ink_launch *launch, const char *name, long value);
+void ink_redefine_int(struct ink_launch *launch, const char *name, long value); /* where it has that define */
 void ink_define_float(struct ink_launches *list, struct ink_launch *launch, const char *name, float value);
 void ink_define_text(struct ink_launches *list, struct ink_launch *launch, const char *name, const char *text);
 
@@ -172,6 +176,15 @@ void ink_range_fixed(struct ink_launch *launch, int dimension, size_t items, siz
  * so give it tens of them), a GPU's of 64 one each. sample_items * n + fixed_items is the total the kernel must compute. */
 void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum ink_style style, size_t sample_items, size_t fixed_items,
                      size_t items);
+
+/* So many items to a group that its items are those of whole samples, or of a part of one that all groups of a sample have alike; about as many
+ * as asked for, which is given where that cannot be. */
+size_t ink_range_whole(size_t sample_items, size_t items);
+
+/* Samples whose values a work-group reads and writes, none but theirs, and wholly but for other groups that take the same ones; 0 where it goes
+ * by no samples. What a launch's by_samples tells, if its groups end where samples do; what is no value of samples it may read, and write a part
+ * that no other group touches. */
+size_t ink_launch_samples(const struct ink_launch *launch);
 
 /* Whether two launches are served by one copy of their source: the same kernel and the same defines. */
 bool ink_launch_shares_code(const struct ink_launch *a, const struct ink_launch *b);

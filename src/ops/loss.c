@@ -42,5 +42,6 @@ void ink_emit_loss(struct ink_launches *list, const struct ink_call *call, const
     if (weights)
         ink_arg_scalar(list, launch, INK_BATCH_WEIGHT);
     ink_range_items(list, launch, call->style, 1, 0, 8);
+    launch->by_samples = true;
     launch->sample_flops = 5.0 * classes;
 }

@@ -172,7 +172,8 @@ void ink_emit_pass_gradient(struct ink_launches *list, const struct ink_call *ca
     ink_arg_dx(list, launch, call);
     ink_arg_int(list, launch, (int)count);
     ink_arg_scalar(list, launch, INK_BATCH);
-    ink_range_items(list, launch, call->style, count, 0, 4096);
+    ink_range_items(list, launch, call->style, count, 0, ink_range_whole(count, 4096));
+    launch->by_samples = true;
 }
 
 /* Cycles per step of the inner loop, in half cycles of a core that does two multiply-adds and two loads a cycle with a

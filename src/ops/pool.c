@@ -61,7 +61,8 @@ static void range_rows(struct ink_launches *list, struct ink_launch *launch, con
     while (2 * items * row_floats * sizeof(float) <= 256 << 10 && 2 * items * 16 <= all)
         items *= 2;
     ink_define_int(list, launch, "ROWS", cpu);
-    ink_range_items(list, launch, call->style, (size_t)rows * (cpu ? 1 : (size_t)columns * vectors), 0, items);
+    ink_range_items(list, launch, call->style, (size_t)rows * (cpu ? 1 : (size_t)columns * vectors), 0, ink_range_whole((size_t)rows, items));
+    launch->by_samples = true;
 }
 
 static void define_window(struct ink_launches *list, struct ink_launch *launch, const struct ink_call *call)

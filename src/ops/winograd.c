@@ -305,6 +305,7 @@ static void range_groups(struct ink_launch *launch, const struct cut *cut)
 {
     ink_range_fixed(launch, 0, (size_t)cut->tiles_height, (size_t)cut->band, 1);
     ink_range_samples(launch, 1, 1, (size_t)cut->samples, 1);
+    launch->by_samples = true;
 }
 
 void ink_winograd_forward(struct ink_launches *list, const struct ink_call *call)

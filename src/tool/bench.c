@@ -27,7 +27,8 @@ struct results {
 
 static bool measure(const struct settings *settings, ink_model *model, ink_device *device, struct results *results)
 {
-    struct ink_profile_options how = {.batch = (int)settings->batch, .seconds = settings->seconds * step_share, .algorithms = settings->algorithms};
+    struct ink_profile_options how = {.batch = (int)settings->batch, .seconds = settings->seconds * step_share, .apart = true,
+                                      .algorithms = settings->algorithms};
     if (ink_device_measure(device, settings->seconds * speed_share, &results->speed) || ink_model_profile(model, device, &how, &results->profile)) {
         complain_library(NULL);
         return false;

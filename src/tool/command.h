@@ -20,7 +20,7 @@ struct settings {
     double gamma, min_lr, pct_start, div_factor, final_div_factor, clip_norm, ema;
     int optimizer, schedule, anneal, monitor; /* an ink_optimizer and so on */
     int tune;      /* 0 short, 1 full */
-    bool nesterov, reproducible, force, json, wrong, plan, inference, first_step, full, no_tune, help;
+    bool nesterov, reproducible, force, json, wrong, plan, apart, inference, first_step, full, no_tune, help;
     const char *model, *device, *data, *out, *algorithms, *checkpoints, *checkpoint_every, *resume, *recipe;
     uint64_t keep;
     uint64_t micro_batch;

@@ -75,7 +75,8 @@ static int print_summary_json(const ink_model *model, const char *name)
 
 static int print_plan(const struct settings *settings, ink_model *model, const char *name)
 {
-    struct ink_profile_options how = {.batch = (int)settings->batch, .inference = settings->inference, .algorithms = settings->algorithms};
+    struct ink_profile_options how = {.batch = (int)settings->batch, .inference = settings->inference, .apart = settings->apart,
+                                      .algorithms = settings->algorithms};
     ink_device *device = NULL;
     struct ink_profile profile;
     if (!open_device(settings, &device))
@@ -107,8 +108,8 @@ static int run(const struct settings *settings)
     int status = open_model(settings, &model, &name);
     if (status)
         return status;
-    if (settings->inference && !settings->plan) {
-        complain("--inference tells which plan to show; give --plan too");
+    if ((settings->inference || settings->apart) && !settings->plan) {
+        complain("--%s tells which plan to show; give --plan too", settings->inference ? "inference" : "apart");
         status = EXIT_USAGE;
     } else if (settings->plan) {
         status = print_plan(settings, model, name);
@@ -123,6 +124,7 @@ static const struct option options[] = {
     OPTION_OF_TEXT_FORM,
     {OPTION_FLAG, FIELD(plan), "plan", 0, NULL, 0, 0, 0, 0, NULL, "tell the launches of a training step instead, in order and timed"},
     {OPTION_FLAG, FIELD(inference), "inference", 0, NULL, 0, 0, 0, 0, NULL, "with --plan: those of inference"},
+    {OPTION_FLAG, FIELD(apart), "apart", 0, NULL, 0, 0, 0, 0, NULL, "with --plan: each kernel by itself, also where a step runs several as one"},
     {OPTION_WHOLE, FIELD(batch), "batch", 0, "N", 1, 65536, 0, 0, "128", "with --plan: images a step"},
     OPTION_OF_DEVICE,
     OPTION_OF_ALGORITHMS,

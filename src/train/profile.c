@@ -1,8 +1,8 @@
 /* Measuring a model on a device: a step launch by launch beside the step as a whole, and the latency of prediction.
  *
- * A sample is a few steps in a chain, timed together by the host's clock, and one whose launches are timed each by the
- * device's clock (events of a queue with profiling). Relays (model/relay.h), in which many launches are one, are timed so by a second plan
- * that has none. The two alternate, so a machine that slows down slows both. */
+ * A sample is a few steps in a row, timed together by the host's clock, and one whose launches are timed each by the
+ * device's clock (events of a queue with profiling), of a second plan if launches that are one in the first are to be told apart: relays
+ * (model/relay.h) always are. The two alternate, so a machine that slows down slows both. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ enum { USUAL_BATCH = 128, LARGEST_BATCH = 1 << 20, LEAST_SAMPLES = 5, MOST_CHAIN
 static const double usual_seconds = 2, chain_seconds = 0.01;
 
 struct session {
-    struct ink_plan *plan, *single; /* the latter without relays; NULL: so is the former */
+    struct ink_plan *plan, *single; /* the latter is timed launch by launch; NULL: the former is */
     enum ink_section section;
     struct ink_feed feed;
     struct ink_meter meter;
@@ -65,7 +65,7 @@ static ink_status check(const struct ink_profile_options *given, struct ink_prof
     return ink_measure_seconds(&options->seconds, usual_seconds);
 }
 
-/* The plan whose launches are timed each. */
+/* The plan whose launches are timed. */
 static struct ink_plan *timed(const struct session *s) { return s->single ? s->single : s->plan; }
 
 static ink_status chain(struct session *s, int steps, double *seconds)
@@ -89,10 +89,11 @@ static ink_status sample_step(void *user, double *row)
     return ink_plan_time(timed(s), s->section, 0, s->batch, s->queue, row + 1);
 }
 
-static bool has_relays(const struct ink_launches *list)
+/* Whether launches of a list are several in one, which others are to tell of. */
+static bool has_joined(const struct ink_launches *list, bool apart)
 {
     for (int i = 0; i < list->count; i++)
-        if (list->launches[i].joint == INK_RELAY)
+        if (list->launches[i].joint == INK_RELAY || (apart && list->launches[i].stages))
             return true;
     return false;
 }
@@ -118,8 +119,9 @@ static ink_status open_step(struct session *s, ink_model *model, ink_device *dev
     s->section = options->inference ? INK_SECTION_EVALUATE : INK_SECTION_TRAIN;
     s->batch = options->batch;
     INK_TRY(ink_plan_create(device, model, &how, &s->plan));
-    how.unrelayed = has_relays(ink_plan_launches(s->plan, s->section));
-    if (how.unrelayed)
+    how.unrelayed = true;
+    how.unbundled = options->apart;
+    if (has_joined(ink_plan_launches(s->plan, s->section), options->apart))
         INK_TRY(ink_plan_create(device, model, &how, &s->single));
     INK_TRY(ink_feed_create(device, (size_t)s->batch, ink_shape_count(model->input), classes, &s->feed));
     INK_TRY(draw_images((size_t)s->batch * s->feed.sample_bytes, &s->images));

@@ -11,13 +11,13 @@ enum { IMAGES = 14, FEW = INK_CHAIN_SAMPLES, SIDE = 12, CHANNELS = 16 };
 static ink_model *model;
 static struct trial trial;
 
-static const struct ink_launches *open_trial(const char *text, const ink_dataset *dataset, int batch, enum ink_style style)
+static const struct ink_launches *open_trial(const char *text, const ink_dataset *dataset, int batch, enum ink_style style, bool apart)
 {
     static const struct ink_train_options train = {.optimizer = INK_SGD, .learning_rate = 0.1};
     ck_ok(ink_model_parse(text, &model));
     ck_ok(ink_model_initialise(model, 3));
     test_fill(2, 0.25f, 2, model->state, model->state_count);
-    trial_open(&trial, model, dataset, &train, batch, style);
+    (apart ? trial_open_unbundled : trial_open)(&trial, model, dataset, &train, batch, style);
     return ink_plan_launches(trial.plan, INK_SECTION_EVALUATE);
 }
 
@@ -51,18 +51,18 @@ START_TEST(small_launches_of_an_evaluation_become_one)
 {
     static const char *const text = "input 12x12x16\nconv 32 3x3 relu\nmax_pool 2x2\nconv 8 1x1\nbatch_norm tanh\ndense 3\n";
     ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
-    ck_assert_str_eq(describe(open_trial(text, dataset, 1, INK_STYLE_CPU)),
+    ck_assert_str_eq(describe(open_trial(text, dataset, 1, INK_STYLE_CPU, false)),
                      "*conv1 transform of weights, *batch_norm1 folded into the weights before it, [gather batch, conv1 forward F, "
                      "conv2 forward direct, dense1 forward direct, softmax cross-entropy]");
     const struct ink_launches *training = ink_plan_launches(trial.plan, INK_SECTION_TRAIN);
     for (int i = 0; i < training->count; i++)
-        ck_assert(!training->launches[i].stages || training->launches[i].joint == INK_BUNDLE || training->launches[i].joint == INK_RELAY);
+        ck_assert(training->launches[i].joint != INK_CHAIN || training->launches[i].block);
     close_trial();
     static const struct { int batch; enum ink_style style; } whole[] = {{FEW + 1, INK_STYLE_CPU}, {1, INK_STYLE_GPU}};
     for (int k = 0; k < 2; k++) {
-        const struct ink_launches *list = open_trial(text, dataset, whole[k].batch, whole[k].style);
-        for (int i = 0; i < list->count; i++)
-            ck_assert_msg(!list->launches[i].stages, "%s", describe(list));
+        const struct ink_launches *list = open_trial(text, dataset, whole[k].batch, whole[k].style, false);
+        for (int i = 0; i < list->count; i++) /* but for some samples at a time */
+            ck_assert_msg(!list->launches[i].stages || list->launches[i].block, "%s", describe(list));
         close_trial();
     }
     ink_dataset_destroy(&dataset);
@@ -73,14 +73,14 @@ START_TEST(large_launches_stay_by_themselves)
 {
     ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
     /* 2.8 million operations directly, and 0.3 MiB of weights: small by Winograd's algorithm */
-    ck_assert_str_eq(describe(open_trial("input 12x12x16\nconv 96 3x3\nglobal_average_pool\ndense 3\n", dataset, 1, INK_STYLE_CPU)),
+    ck_assert_str_eq(describe(open_trial("input 12x12x16\nconv 96 3x3\nglobal_average_pool\ndense 3\n", dataset, 1, INK_STYLE_CPU, false)),
                      "*conv1 transform of weights, [gather batch, conv1 forward F, global_average_pool1 forward, dense1 forward direct, "
                      "softmax cross-entropy]");
     close_trial();
-    ck_assert_str_eq(describe(open_trial("input 12x12x16\ndense 1000\ndense 3\n", dataset, 1, INK_STYLE_CPU)), /* 9 MiB of weights */
+    ck_assert_str_eq(describe(open_trial("input 12x12x16\ndense 1000\ndense 3\n", dataset, 1, INK_STYLE_CPU, false)), /* 9 MiB of weights */
                      "gather batch, dense1 forward direct, [dense2 forward direct, softmax cross-entropy]");
     close_trial();
-    ck_assert_str_eq(describe(open_trial("input 12x12x16\nconv 4 3x3\ndense 1000 relu\nconv 3 1x1\ndense 3\n", dataset, 2, INK_STYLE_CPU)),
+    ck_assert_str_eq(describe(open_trial("input 12x12x16\nconv 4 3x3\ndense 1000 relu\nconv 3 1x1\ndense 3\n", dataset, 2, INK_STYLE_CPU, false)),
                      "[gather batch, conv1 forward direct], dense1 forward direct, [conv2 forward direct, dense2 forward direct, softmax cross-entropy]");
     close_trial();
     ink_dataset_destroy(&dataset);
@@ -88,9 +88,9 @@ START_TEST(large_launches_stay_by_themselves)
 END_TEST
 
 /* The losses of all images, a batch at a time, the last of them short; the number of chains. */
-static int run(const char *text, const ink_dataset *dataset, int batch, float losses[IMAGES])
+static int run(const char *text, const ink_dataset *dataset, int batch, bool apart, float losses[IMAGES])
 {
-    const struct ink_launches *list = open_trial(text, dataset, batch, INK_STYLE_CPU);
+    const struct ink_launches *list = open_trial(text, dataset, batch, INK_STYLE_CPU, apart);
     int chains = 0;
     for (int i = 0; i < list->count; i++)
         chains += list->launches[i].stages != NULL;
@@ -101,16 +101,16 @@ static int run(const char *text, const ink_dataset *dataset, int batch, float lo
     return chains;
 }
 
-/* Whole batches are not chained. Other tiles and algorithms are taken for them, so sums are rounded otherwise, those of Winograd by
+/* Held against whole batches that are not chained. Other tiles and algorithms are taken for them, so sums are rounded otherwise, those of Winograd by
  * up to 1e-5 of the rms of a layer; losses are about 1. */
 static void check_all(const char *text)
 {
     float wanted[IMAGES], got[IMAGES];
     ink_dataset *dataset = trial_dataset(IMAGES, (struct ink_shape){SIDE, SIDE, CHANNELS});
-    ck_assert_int_eq(run(text, dataset, IMAGES, wanted), 0);
+    ck_assert_int_eq(run(text, dataset, IMAGES, true, wanted), 0);
     ck_assert_msg(fabsf(wanted[0] - wanted[3]) > 1e-3f, "losses are alike: nothing is tested");
     for (int batch = 1; batch <= FEW; batch++) { /* the last of 3 and 4 are short */
-        ck_assert_int_ge(run(text, dataset, batch, got), 1);
+        ck_assert_int_ge(run(text, dataset, batch, false, got), 1);
         for (int i = 0; i < IMAGES; i++)
             ck_assert_msg(fabsf(got[i] - wanted[i]) <= 1e-4f, "%s\nbatch %d, image %d: loss %.8g, not %.8g", text, batch, i, (double)got[i], (double)wanted[i]);
     }
@@ -141,7 +141,7 @@ START_TEST(chain_of_too_many_values_is_divided)
     for (int i = 0; i < 30; i++)
         strcat(text, "dense 7 tanh\n");
     strcat(text, "dense 3\n");
-    ck_assert_int_eq(run(text, dataset, 2, losses), 2);
+    ck_assert_int_eq(run(text, dataset, 2, false, losses), 2);
     check_all(text);
     ink_dataset_destroy(&dataset);
 }

@@ -32,17 +32,17 @@ static bool has_groups(const struct ink_launches *list)
     return false;
 }
 
-static void open_as(struct trial *trial, struct ink_model *model, const ink_dataset *dataset, const struct ink_train_options *options, int batch,
-                    enum ink_style style, bool unbundled)
+void trial_open_on(struct ink_device *device, struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
+                   const struct ink_train_options *options, int batch, enum ink_style style, bool unbundled)
 {
     *trial = (struct trial){.model = model, .options = *options};
     struct ink_plan_options plan = {
         .batch = options->micro_batch ? options->micro_batch : batch, .parts = options->micro_batch > 0, .classes = ink_dataset_classes(dataset), .training = true, .algorithms = options->algorithms,
         .style = style, .train = &trial->options, .unbundled = unbundled,
     };
-    ck_ok(ink_plan_create(test_device(), model, &plan, &trial->plan));
+    ck_ok(ink_plan_create(device, model, &plan, &trial->plan));
     ck_assert_msg(style != INK_STYLE_GPU || has_groups(ink_plan_launches(trial->plan, INK_SECTION_EVALUATE)), "the plan is not in GPU style");
-    ck_ok(ink_feed_load(test_device(), dataset, 0, &trial->feed));
+    ck_ok(ink_feed_load(device, dataset, 0, &trial->feed));
     for (int section = 0; section < INK_SECTIONS; section++)
         ck_ok(ink_feed_bind(&trial->feed, trial->plan, (enum ink_section)section));
 }
@@ -50,13 +50,13 @@ static void open_as(struct trial *trial, struct ink_model *model, const ink_data
 void trial_open(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
                 const struct ink_train_options *options, int batch, enum ink_style style)
 {
-    open_as(trial, model, dataset, options, batch, style, false);
+    trial_open_on(test_device(), trial, model, dataset, options, batch, style, false);
 }
 
 void trial_open_unbundled(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
                           const struct ink_train_options *options, int batch, enum ink_style style)
 {
-    open_as(trial, model, dataset, options, batch, style, true);
+    trial_open_on(test_device(), trial, model, dataset, options, batch, style, true);
 }
 
 void trial_close(struct trial *trial)

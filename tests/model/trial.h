@@ -23,6 +23,9 @@ void trial_open(struct trial *trial, struct ink_model *model, const ink_dataset 
 /* The same with launches as operations give them. */
 void trial_open_unbundled(struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
                           const struct ink_train_options *options, int batch, enum ink_style style);
+/* The same on a device, which must last, and either way. */
+void trial_open_on(struct ink_device *device, struct trial *trial, struct ink_model *model, const ink_dataset *dataset,
+                   const struct ink_train_options *options, int batch, enum ink_style style, bool unbundled);
 void trial_close(struct trial *trial);
 
 /* Runs a section on samples start .. start + n - 1 in the order of the data set and returns their mean loss; those of

@@ -47,7 +47,7 @@ START_TEST(test_inference)
     struct ink_profile profile;
     struct ink_layer_info layer;
     open_both(&model, &device);
-    ck_ok(ink_model_profile(model, device, &(struct ink_profile_options){.batch = BATCH, .inference = true, .seconds = short_time,
+    ck_ok(ink_model_profile(model, device, &(struct ink_profile_options){.batch = BATCH, .inference = true, .apart = true, .seconds = short_time,
                                                                          .algorithms = "conv=direct,dense=direct"}, &profile));
     ck_assert_int_eq(profile.batch, BATCH);
     ck_assert_uint_eq(profile.enqueued, profile.count);
