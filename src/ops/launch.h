@@ -181,9 +181,9 @@ void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum 
  * as asked for, which is given where that cannot be. */
 size_t ink_range_whole(size_t sample_items, size_t items);
 
-/* Samples whose values a work-group reads and writes, none but theirs, and wholly but for other groups that take the same ones; 0 where it goes
+/* Samples whose values a work-group uses and writes, none but theirs, and wholly but for other groups that take the same ones; 0 where it goes
  * by no samples. What a launch's by_samples tells, if its groups end where samples do; what is no value of samples it may read, and write a part
- * that no other group touches. */
+ * that no other group touches. The last vector of a sample may be loaded with lanes of the next one, which are not used. */
 size_t ink_launch_samples(const struct ink_launch *launch);
 
 /* Whether two launches are served by one copy of their source: the same kernel and the same defines. */
