@@ -9,7 +9,8 @@ enum {
     PARTS_WANTED = 64,        /* of the sums, for many cores */
     PART_FLOATS_LEAST = 4096, /* all channels of a part, so that adding the parts up costs little */
     PART_FLOATS_MOST = 32768, /* and is exact enough */
-    GROUP_FLOATS = 16384,     /* that a CPU's work-group takes at least: several microseconds */
+    GROUP_FLOATS = 16384,     /* that a CPU's work-group takes at least: several microseconds, */
+    GROUPS_LEAST = 16,        /* where so many come of it */
     MOST_VECTORS = 4,         /* of channels side by side, a block */
     STREAM_BYTES = 4 << 20,   /* of a result that is stored past a CPU's caches, as little of it would be there when it is read */
     /* of a GPU's sums, batch_norm_group.cl */
@@ -125,9 +126,11 @@ static void end_parts(struct ink_launches *list, struct ink_launch *launch, cons
     ink_define_int(list, launch, "Q", (long)q);
     arg_sizes(list, launch, call, walk, pooled);
     if (call->style == INK_STYLE_CPU && walk->part_rows % walk->rows == 0) {
-        items = ink_range_whole(blocks, items > blocks ? items : blocks);
-        ink_range_items(list, launch, call->style, 1, 0, items);
-        launch->range[0].items_per_group = walk->part_rows / walk->rows * (items / blocks);
+        size_t samples = walk->part_rows / walk->rows, parts = ink_range_whole(1, items > blocks ? items / blocks : 1);
+        while (parts > 1 && GROUPS_LEAST * parts * samples > (size_t)call->batch)
+            parts /= 2;
+        ink_range_items(list, launch, call->style, 1, 0, parts * blocks);
+        launch->range[0].items_per_group = parts * samples;
         launch->by_samples = true;
         return;
     }
