@@ -19,15 +19,22 @@ enum {
     CACHED_QUARTERS = 3,   /* of a core's cache that a block and the weights that it meets may take */
 };
 
-/* A chain while it is made. */
+/* The list while chains are made of it. */
 struct making {
     const struct ink_launches *list;
     enum ink_conflict *conflicts; /* [launch][an earlier one] */
-    int *chain;                   /* [launch]: the first of its chain; -1: none yet */
+    struct ink_launch *made;      /* what has become of the launches so far */
+    int *place;                   /* [launch]: where it is there; -1: not yet */
+    int count;                    /* of those made, behind which the next goes */
     int batch;
     size_t least_blocks, cached_bytes;
-    struct ink_launch whole;      /* what the chain has so far: its arguments, its block */
+    struct ink_launch whole;      /* the next one so far, a chain: its arguments, its block, how many stages it gets */
 };
+
+static enum ink_conflict conflict(const struct making *m, int later, int earlier)
+{
+    return m->conflicts[(size_t)later * (size_t)m->list->count + (size_t)earlier];
+}
 
 static size_t common_multiple(size_t a, size_t b)
 {
@@ -70,27 +77,28 @@ static bool meets(const struct making *m, const struct ink_launch *launch)
     return false;
 }
 
-/* Adds launch i to the chain that began with first, if it can go there. */
-static bool take(struct making *m, int first, int i)
+/* Adds launch i to the chain that is next, if it can go there. */
+static bool take(struct making *m, int i)
 {
     const struct ink_launch *launch = &m->list->launches[i];
     size_t samples = ink_launch_samples(launch);
     if (!samples || !ink_stages_can(launch) || launch->constant || launch->stages)
         return false;
     for (int j = 0; j < i; j++) {
-        enum ink_conflict conflict = m->conflicts[(size_t)i * (size_t)m->list->count + (size_t)j];
-        if (m->chain[j] == first ? conflict == INK_CONFLICT : m->chain[j] < 0 && conflict != INK_NO_CONFLICT)
+        enum ink_conflict found = conflict(m, i, j);
+        if (m->place[j] == m->count ? found == INK_CONFLICT : m->place[j] < 0 && found != INK_NO_CONFLICT)
             return false;
     }
     size_t block = m->whole.block ? common_multiple((size_t)m->whole.block, samples) : samples;
     struct ink_launch whole = m->whole;
     if (((size_t)m->batch + block - 1) / block < m->least_blocks || !ink_stages_take(&whole, launch))
         return false;
-    if (i != first && (!meets(m, launch) || met_bytes(m, &whole, block) > m->cached_bytes))
+    if (whole.stage_count && (!meets(m, launch) || met_bytes(m, &whole, block) > m->cached_bytes))
         return false;
     m->whole = whole;
     m->whole.block = (int)block;
-    m->chain[i] = first;
+    m->whole.stage_count++;
+    m->place[i] = m->count;
     return true;
 }
 
@@ -107,75 +115,64 @@ static void keep_cached(struct ink_launch *chain)
                 }
 }
 
-/* Puts launches that wait for no other and go by no samples, as those that make weights ready, first. */
-static ink_status put_free_first(struct ink_launches *list)
+/* Makes one launch of those that the chain has taken. */
+static ink_status put_chain(struct making *m)
 {
-    struct ink_launch *sorted = malloc((size_t)list->count * sizeof *sorted);
-    bool *free_of = calloc((size_t)list->count, sizeof *free_of);
-    int count = 0;
-    for (int i = 0; i < list->count && sorted && free_of; i++) {
-        free_of[i] = !ink_launch_samples(&list->launches[i]);
-        for (int j = 0; j < i && free_of[i]; j++)
-            free_of[i] = ink_conflict(list, &list->launches[i], &list->launches[j]) == INK_NO_CONFLICT;
-    }
-    for (int first = 1; first >= 0 && sorted && free_of; first--)
-        for (int i = 0; i < list->count; i++)
-            if (free_of[i] == first)
-                sorted[count++] = list->launches[i];
-    memcpy(list->launches, sorted, (size_t)count * sizeof *sorted);
-    free(sorted);
-    free(free_of);
-    return count == list->count ? INK_OK : ink_fail_memory((size_t)list->count * sizeof *sorted);
-}
-
-/* Makes the launches of the chain that began with first one. */
-static ink_status make(const struct making *m, int first, struct ink_launch *out)
-{
-    int count = 0;
-    for (int i = first; i < m->list->count; i++)
-        count += m->chain[i] == first;
-    *out = m->list->launches[first];
-    if (count < 2)
-        return INK_OK;
-    struct ink_launch *stages = malloc((size_t)count * sizeof *stages);
-    if (!stages)
-        return ink_fail_memory((size_t)count * sizeof *stages);
-    *out = (struct ink_launch){.source = "", .kernel = "chain", .joint = INK_CHAIN, .stages = stages};
-    size_t block = 1;
-    for (int i = first; i < m->list->count; i++)
-        if (m->chain[i] == first) {
-            block = common_multiple(block, ink_launch_samples(&m->list->launches[i]));
-            ink_stages_take(out, &m->list->launches[i]);
-            stages[out->stage_count++] = m->list->launches[i];
+    struct ink_launch *chain = &m->made[m->count];
+    int stages = 0;
+    *chain = m->whole;
+    chain->stages = malloc((size_t)chain->stage_count * sizeof *chain->stages);
+    if (!chain->stages)
+        return ink_fail_memory((size_t)chain->stage_count * sizeof *chain->stages);
+    for (int i = 0; i < m->list->count; i++)
+        if (m->place[i] == m->count) {
+            chain->stages[stages] = m->list->launches[i];
+            chain->stages[stages++].block = chain->block;
         }
-    out->block = (int)block;
-    for (int s = 0; s < count; s++)
-        stages[s].block = out->block;
-    keep_cached(out);
-    ink_range_samples(out, 0, 1, block, 1);
-    ink_chain_name(out);
-    ink_stages_sum(out);
+    keep_cached(chain);
+    ink_range_samples(chain, 0, 1, (size_t)chain->block, 1);
+    ink_chain_name(chain);
+    ink_stages_sum(chain);
+    m->count++;
     return INK_OK;
 }
 
-static ink_status apply(const struct making *m, struct ink_launches *list)
+static void put_alone(struct making *m, int i)
 {
-    struct ink_launch *made = malloc((size_t)list->count * sizeof *made);
-    ink_status status = made ? INK_OK : ink_fail_memory((size_t)list->count * sizeof *made);
-    int count = 0;
-    for (int i = 0; i < list->count && !status; i++)
-        if (m->chain[i] == i)
-            status = make(m, i, &made[count++]);
-    if (!status) {
-        memcpy(list->launches, made, (size_t)count * sizeof *made);
-        list->count = count;
-    } else if (made) {
-        for (int i = 0; i < count; i++)
-            if (made[i].joint == INK_CHAIN) /* what the stages own is the list's still */
-                free(made[i].stages);
+    m->place[i] = m->count;
+    m->made[m->count++] = m->list->launches[i];
+}
+
+/* Launches that wait for no other and go by no samples, as those that make weights ready, so that what needs them can follow what is before. */
+static void put_free(struct making *m)
+{
+    for (int i = 0; i < m->list->count; i++) {
+        bool waits = ink_launch_samples(&m->list->launches[i]) != 0;
+        for (int j = 0; j < i && !waits; j++)
+            waits = conflict(m, i, j) != INK_NO_CONFLICT;
+        if (!waits)
+            put_alone(m, i);
     }
-    free(made);
-    return status;
+}
+
+/* The rest, each with all that can go along. */
+static ink_status put_rest(struct making *m, bool wakes)
+{
+    for (int first = 0; first < m->list->count; first++) {
+        if (m->place[first] >= 0)
+            continue;
+        m->whole = (struct ink_launch){.source = "", .kernel = "chain", .joint = INK_CHAIN};
+        bool begins = take(m, first);
+        for (int i = first + 1; i < m->list->count && begins && !wakes; i++)
+            if (m->place[i] < 0)
+                take(m, i);
+        wakes &= !begins;
+        if (m->whole.stage_count > 1)
+            INK_TRY(put_chain(m));
+        else
+            put_alone(m, first);
+    }
+    return INK_OK;
 }
 
 ink_status ink_chain_blocks(struct ink_launches *list, const struct ink_device *device, unsigned cores, int batch, bool wakes)
@@ -185,30 +182,29 @@ ink_status ink_chain_blocks(struct ink_launches *list, const struct ink_device *
     m.least_blocks = wanted > (size_t)batch ? (size_t)batch : wanted;
     if (list->count < 2 || m.least_blocks < least)
         return list->status;
-    INK_TRY(put_free_first(list));
     m.conflicts = calloc(count * count, sizeof *m.conflicts);
-    m.chain = malloc(count * sizeof *m.chain);
-    ink_status status = m.conflicts && m.chain ? INK_OK : ink_fail_memory(count * count);
+    m.place = malloc(count * sizeof *m.place);
+    m.made = malloc(count * sizeof *m.made);
+    ink_status status = m.conflicts && m.place && m.made ? INK_OK : ink_fail_memory(count * count);
     if (!status) {
         for (size_t i = 0; i < count; i++) {
-            m.chain[i] = -1;
+            m.place[i] = -1;
             for (size_t j = 0; j < i; j++)
                 m.conflicts[i * count + j] = ink_conflict(list, &list->launches[i], &list->launches[j]);
         }
-        for (int first = 0; first < list->count; first++) {
-            if (m.chain[first] >= 0)
-                continue;
-            m.whole = (struct ink_launch){0};
-            bool begins = take(&m, first, first);
-            for (int i = first + 1; i < list->count && begins && !wakes; i++)
-                if (m.chain[i] < 0)
-                    take(&m, first, i);
-            wakes &= !begins;
-            m.chain[first] = first;
-        }
-        status = apply(&m, list);
+        put_free(&m);
+        status = put_rest(&m, wakes);
+    }
+    if (!status) {
+        memcpy(list->launches, m.made, (size_t)m.count * sizeof *m.made);
+        list->count = m.count;
+    } else {
+        for (int i = 0; i < m.count; i++)
+            if (m.made[i].block) /* made here; what the stages own is the list's still */
+                free(m.made[i].stages);
     }
     free(m.conflicts);
-    free(m.chain);
+    free(m.place);
+    free(m.made);
     return status;
 }
