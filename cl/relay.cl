@@ -6,7 +6,7 @@
  *                            first: 0, 1, ...   second: 8, 9, ...; who is done with his takes of the other's what is not yet taken
  *     the next leg           first: 7, 6, ...   second: 15, 14, ...: what was written last is in the caches still
  *
- * counters, a line of the cache each, for leg l:
+ * SHARES is the most of them (INK_RELAY_SHARES). counters, a line of the cache each, for leg l:
  *
  *   (SHARES + 1) l + s    work-groups that have been taken of share s, and more      (SHARES + 1) l + SHARES     those of all that are done
  *   (SHARES + 1) legs     work-groups of the relay that have left it; the last of them puts all back to 0
@@ -15,7 +15,6 @@
  * LEG_END(counters, l)                 waits for those that others have taken, unless it is the last
  * RELAY_END(counters, legs)            leaves
  */
-#define SHARES 8 /* at most; INK_RELAY_SHARES */
 #define COUNTER(counters, i) ((volatile __global int *)(counters) + (i)*LINE)
 #define DONE(leg) ((SHARES + 1) * (leg) + SHARES)
 #define LEG(counters, leg, backwards, count)                                                                                           \

@@ -119,7 +119,7 @@ ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width
 {
     struct ink_text text = {0};
     int instances = 0;
-    ink_text_add(&text, "#define VW %d\n#define LOOSE %d\n", vector_width, bound->device->style == INK_STYLE_CPU);
+    ink_text_add(&text, "#define VW %d\n#define LOOSE %d\n#define SHARES %d\n", vector_width, bound->device->style == INK_STYLE_CPU, INK_RELAY_SHARES);
     if (bound->reproducible)
         ink_text_add(&text, "#define REPRODUCIBLE 1\n");
     write_source(&text, "common.cl");

@@ -8,7 +8,7 @@
 /* The first arguments of a relay's kernel: INK_COUNTERS, the first of the legs that a run of it does, and the one behind its last. */
 enum { INK_RELAY_COUNTERS, INK_RELAY_FIRST, INK_RELAY_END };
 
-/* Legs of a relay, and shares that a leg is cut into, at most (SHARES in cl/relay.cl). Bytes of INK_COUNTERS: a line of the cache for each
+/* Legs of a relay, and shares that a leg is cut into, at most (SHARES of cl/relay.cl). Bytes of INK_COUNTERS: a line of the cache for each
  * counter there: of each share of a leg, of the leg, and one behind them. */
 enum { INK_RELAY_LEGS = 10, INK_RELAY_SHARES = 8, INK_RELAY_BYTES = ((INK_RELAY_SHARES + 1) * INK_RELAY_LEGS + 1) * 64 };
 
