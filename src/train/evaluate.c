@@ -59,8 +59,9 @@ static bool is_quick(const struct ink_launches *list)
 {
     int chains = 0, rest = 0;
     for (int i = 0; i < list->count; i++) {
-        chains += list->launches[i].stages != NULL && !list->launches[i].block;
-        rest += (!list->launches[i].stages || list->launches[i].block) && !list->launches[i].constant;
+        bool chain = list->launches[i].joint == INK_CHAIN && !list->launches[i].block;
+        chains += chain;
+        rest += !chain && !list->launches[i].constant;
     }
     return chains == 1 && rest == 0;
 }
