@@ -200,15 +200,6 @@ START_TEST(chain_of_too_many_values_is_divided)
 }
 END_TEST
 
-static const char *const models[] = {
-    "input 12x12x4\nconv 32 3x3 relu\nmax_pool 2x2\nconv 33 3x3 relu\nconv 9 3x3 pad=same sigmoid\ndense 17 tanh\ndense 3\n",
-    "input 12x12x4\nconv 16 5x5 pad=same groups=2 relu\nmax_pool 3x3 stride=2 pad=same\nbatch_norm leaky_relu slope=0.1\naverage_pool 2x2\nconv 20 2x2 "
-    "dilation=2\nglobal_average_pool\ndropout 0.3\ndense 3\n",
-    "input 12x12x4\na: conv 16 3x3 stride=2 pad=same\nan: batch_norm\nb: conv 16 1x1 stride=2 from=input\nbatch_norm\nadd with=an relu\nconv 16 3x3 "
-    "pad=same\nbatch_norm relu\nmax_pool 2x2\ndense 3\n",
-    "input 12x12x4\na: conv 7 3x3 pad=same\nactivation tanh\nadd with=a\nsoftmax\nmax_pool 3x3 stride=2\nconv 5 3x3\ndense 3\n",
-};
-
 /* The losses of three steps, the last two of short batches, then of an evaluation, and the model afterwards; the most samples in a block of a
  * chain of each. */
 struct outcome { float trained[IMAGES], evaluated[IMAGES]; ink_model *model; int block[2]; };
@@ -253,8 +244,8 @@ START_TEST(chains_give_the_same_bits)
         fprintf(stderr, "skipped: Mesa takes minutes to compile a chain for a CPU\n");
         return;
     }
-    run(models[_i], true, &apart);
-    run(models[_i], false, &together);
+    run(trial_models[_i], true, &apart);
+    run(trial_models[_i], false, &together);
     for (int s = 0; s < 2; s++) {
         ck_assert_int_eq(apart.block[s], 0);
         ck_assert_int_ge(together.block[s], 1);
@@ -267,6 +258,40 @@ START_TEST(chains_give_the_same_bits)
     ck_assert_msg(apart.trained[0] != apart.trained[3], "losses are alike: nothing is tested");
     ink_model_destroy(&apart.model);
     ink_model_destroy(&together.model);
+}
+END_TEST
+
+START_TEST(groups_are_of_whole_samples)
+{
+    static const size_t cases[][3] = {{1, 5, 4}, {49, 49, 49}, {49, 195, 98}, {49, 196, 196}, {12, 7, 6}, {12, 6, 6}, {13, 7, 7}, {100, 70, 50}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_uint_eq(ink_range_whole(cases[i][0], cases[i][1]), cases[i][2]);
+}
+END_TEST
+
+/* Small images that one work-group could take several of: not so many that less than 16 groups are left. */
+START_TEST(sums_of_batch_norm_leave_work_for_many_cores)
+{
+    static const struct { int batch; size_t groups; } cases[] = {{128, 32}, {32, 16}, {16, 16}, {8, 8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static const struct ink_train_options train = {.optimizer = INK_SGD};
+        struct ink_plan_options how = {.batch = cases[i].batch, .classes = 3, .training = true, .style = INK_STYLE_CPU, .unbundled = true, .train = &train};
+        struct ink_plan *plan;
+        ink_model *model;
+        int found = 0;
+        ck_ok(ink_model_parse("input 7x7x64\nbatch_norm\ndense 3\n", &model));
+        ck_ok(ink_plan_create(test_device(), model, &how, &plan));
+        const struct ink_launches *launches = ink_plan_launches(plan, INK_SECTION_TRAIN);
+        for (int l = 0; l < launches->count; l++)
+            if (strcmp(launches->launches[l].label, "batch_norm1 forward moments") == 0) {
+                found++;
+                ck_assert_uint_eq(ink_range_groups(&launches->launches[l].range[0], cases[i].batch), cases[i].groups);
+                ck_assert_uint_eq(ink_launch_samples(&launches->launches[l]), (size_t)cases[i].batch / cases[i].groups);
+            }
+        ck_assert_int_eq(found, 1);
+        ink_plan_destroy(&plan);
+        ink_model_destroy(&model);
+    }
 }
 END_TEST
 
@@ -283,6 +308,8 @@ int main(void)
     tcase_add_test(tcase, what_is_read_in_the_chain_is_not_stored_past_the_caches);
     tcase_add_test(tcase, some_launches_stay_by_themselves);
     tcase_add_test(tcase, chain_of_too_many_values_is_divided);
-    tcase_add_loop_test(tcase, chains_give_the_same_bits, 0, (int)(sizeof models / sizeof *models));
+    tcase_add_test(tcase, groups_are_of_whole_samples);
+    tcase_add_test(tcase, sums_of_batch_norm_leave_work_for_many_cores);
+    tcase_add_loop_test(tcase, chains_give_the_same_bits, 0, TRIAL_MODELS);
     return run_case(suite, tcase);
 }

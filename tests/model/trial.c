@@ -6,6 +6,16 @@
 
 #include "suite.h"
 
+const char *const trial_models[TRIAL_MODELS] = {
+    "input 12x12x4\nconv 32 3x3 relu\nmax_pool 2x2\nconv 33 3x3 relu\nconv 9 3x3 pad=same sigmoid\ndense 17 tanh\ndense 3\n",
+    "input 12x12x4\nconv 16 5x5 pad=same groups=2 relu\nmax_pool 3x3 stride=2 pad=same\nbatch_norm leaky_relu slope=0.1\naverage_pool 2x2\nconv 20 2x2 "
+    "dilation=2\nglobal_average_pool\ndropout 0.3\ndense 3\n",
+    "input 12x12x4\na: conv 16 3x3 stride=2 pad=same\nan: batch_norm\nb: conv 16 1x1 stride=2 from=input\nbatch_norm\nadd with=an relu\nconv 16 3x3 "
+    "pad=same\nbatch_norm relu\nmax_pool 2x2\ndense 3\n",
+    "input 12x12x4\nconv 5 3x3\nconv 8 2x2 stride=2 relu\nmax_pool 2x2\ndense 3\n",
+    "input 12x12x4\na: conv 7 3x3 pad=same\nactivation tanh\nadd with=a\nsoftmax\nmax_pool 3x3 stride=2\nconv 5 3x3\ndense 3\n",
+};
+
 ink_dataset *trial_dataset(int count, struct ink_shape shape)
 {
     size_t bytes = (size_t)(count * shape.height * shape.width * shape.channels);

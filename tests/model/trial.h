@@ -5,6 +5,10 @@
 #include "ops/op_case.h"
 #include "train/feed.h"
 
+/* Models of images of 12x12x4 in 3 classes, of all kinds of layers, in text form. */
+enum { TRIAL_MODELS = 5 };
+extern const char *const trial_models[TRIAL_MODELS];
+
 /* A data set of count images of random bytes, whose labels are 0, 1, 2 in turn; the caller's to destroy. */
 ink_dataset *trial_dataset(int count, struct ink_shape shape);
 
