@@ -133,6 +133,8 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
     NO_UNROLL for (int i_ = (slice) * (int)SLICE(count), stop_ = min((int)(count), i_ + (int)SLICE(count)); i_ < stop_; i_ += LINE) \
         PREFETCH(p, i_);
 
+#define AHEAD ((PANEL - 1) / ((T + ROWS - 1) / ROWS) + 1)
+
 /* image[rows][IMAGE_W][LINE]: a line of channels of the rows x columns of a source from (top_row, left) on, 0 outside it. */
 #define CLEAR(first, end, to) /* pixels */                 \
     NO_UNROLL for (int i_ = (first)*LINE; i_ < (end)*LINE; i_ += VW) \
@@ -264,7 +266,8 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
             }
         }
 
-    /* m[at] = v[at] u[at]. Register tiles at the end are moved back; rows past the tiles are computed and not used. */
+    /* m[at] = v[at] u[at]. Register tiles at the end are moved back; rows past the tiles are computed and not used. While the rows of
+     * tiles go past a panel of u, they ask for the next, each for its part: AHEAD floats with each row of the panel. */
     NO_UNROLL for (int at = 0; at < PLACES; at++)
         NO_UNROLL for (int block = 0; block < BLOCKS; block++) {
             __global const float *panel = u + at * U_AT + block * (SRC_C * PANEL);
@@ -277,8 +280,11 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
                 UNROLL for (int p = 0; p < ROWS; p++)
                     UNROLL for (int q = 0; q < Q; q++)
                         acc[p][q] = SPLAT(0.0f);
+                __global const float *next = panel + (t / ROWS * AHEAD + PANEL) * SRC_C;
                 BY_4(k, SRC_C, {
                     floatv w[Q];
+                    UNROLL for (int l = 0; l < AHEAD; l += LINE)
+                        PREFETCH(next, k * AHEAD + l);
                     UNROLL for (int q = 0; q < Q; q++)
                         w[q] = LOAD(panel + k * PANEL + q * VW);
                     UNROLL for (int p = 0; p < ROWS; p++) {
@@ -512,6 +518,11 @@ SOLO_KERNEL(backward_weights)(in_t x, in_t dy PLACES_ARGUMENT, out_t partial, in
                     UNROLL for (int p = 0; p < ROWS; p++)
                         UNROLL for (int q = 0; q < Q; q++)
                             acc[p][q] = SPLAT(0.0f);
+                    if (again) { /* the next register tile's sums are asked for */
+                        UNROLL for (int p = 0; p < ROWS; p++)
+                            UNROLL for (int l = 0; l < PANEL; l += LINE)
+                                PREFETCH(to, (ROWS + p) * DST_CP + l);
+                    }
                     BY_4(t, tiles, {
                         floatv w[Q];
                         UNROLL for (int q = 0; q < Q; q++)
@@ -621,4 +632,5 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 #undef SUMS
 #undef FOR_CHANNELS
 #undef SLICE
+#undef AHEAD
 #undef FETCH

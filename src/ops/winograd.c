@@ -9,7 +9,7 @@
 enum {
     STREAM_BYTES = 8, /* of transformed weights, from the last-level cache */
     NEAR_BYTES = 24,  /* of sums that stay in the second-level cache */
-    SHARES = 16,      /* work-groups at least, where the batch gives as many; not the device's cores, as bits depend on it */
+    SHARES_EACH = 4, SHARES_LEAST = 8, SHARES_MOST = 16, /* work-groups for a core, and in all, where the batch gives as many */
     LINE = 16,        /* floats of a pixel in the image in local memory, as in the kernels */
     BALANCED = 8,     /* work-groups in a multiple of this leave no core idle at the end */
     GROUP_VECTORS = 16, /* of weights that a work-item transforms, so that it is worth its group */
@@ -46,6 +46,13 @@ struct cut {
 static bool is_alone(const struct ink_call *call)
 {
     return !call->training && call->batch <= INK_CHAIN_SAMPLES && ink_conv_flops(call->node) * call->batch <= 4.0 * INK_CHAIN_WORK;
+}
+
+/* Work-groups at least, where the batch gives as many. */
+static int shares(const struct ink_call *call)
+{
+    unsigned units = call->device->info.compute_units;
+    return units * SHARES_EACH <= SHARES_LEAST ? SHARES_LEAST : units * SHARES_EACH >= SHARES_MOST ? SHARES_MOST : (int)units * SHARES_EACH;
 }
 
 static int round_up(int value, int step) { return (value + step - 1) / step * step; }
@@ -141,7 +148,7 @@ static void measure(const struct ink_call *call, const struct images *images, st
 /* The best samples and band for a tile that fit into bytes of local memory; false if none does. */
 static bool cut_batch(const struct ink_call *call, const struct images *images, size_t bytes, struct cut *cut)
 {
-    int shares = call->pass == INK_BACKWARD_WEIGHTS ? cut->chunks : SHARES, most = (call->batch + shares - 1) / shares;
+    int least = call->pass == INK_BACKWARD_WEIGHTS ? cut->chunks : shares(call), most = (call->batch + least - 1) / least;
     struct cut best = {0};
     if (is_alone(call))
         most = call->batch;
@@ -159,12 +166,12 @@ static bool cut_batch(const struct ink_call *call, const struct images *images, 
         struct cut next = *cut;
         if (pooled && band * cut->winograd.m % images->pool.height != 0)
             continue;
-        if (best.samples && (is_alone(call) || call->batch * bands > 2 * SHARES)) /* enough to share out already */
+        if (best.samples && (is_alone(call) || call->batch * bands > 2 * shares(call))) /* enough to share out already */
             break;
         next.samples = 1;
         next.band = band;
         measure(call, images, &next);
-        bool few = best.samples && call->batch * ((cut->tiles_height + best.band - 1) / best.band) < SHARES;
+        bool few = best.samples && call->batch * ((cut->tiles_height + best.band - 1) / best.band) < shares(call);
         if (next.local_bytes <= bytes && (!best.samples || few))
             best = next;
     }
