@@ -125,14 +125,17 @@ typedef CAT(ushort, VW) loose_ushort __attribute__((aligned(2)));
 #define LINE 16 /* floats of a line of the cache */
 /* Hints for what waits for memory.
  * PREFETCH     asks for the line of the cache some floats behind p: by itself a CPU does not look ahead beyond the end of a page
+ * PREFETCH_STORE   the same of a line that is to be stored, which no other core may then have
  * STREAM_STORE stores a vector past the caches, which else read what is to be overwritten; p is aligned to the vector. Such stores
  *              may overtake others, those that tell of a kernel's end too: a work-item ends with STREAM_END */
 #if LOOSE && (defined(__x86_64__) || defined(__aarch64__))
 #define PREFETCH(p, floats) __builtin_prefetch((const void *)((size_t)(p) + (floats) * sizeof(float)))
+#define PREFETCH_STORE(p, floats) __builtin_prefetch((const void *)((size_t)(p) + (floats) * sizeof(float)), 1)
 #define STREAM_STORE(v, p) __builtin_nontemporal_store(SETTLE(v), (__global floatv *)(p))
 #define STREAM_END __sync_synchronize();
 #else
 #define PREFETCH(p, floats) (void)0
+#define PREFETCH_STORE(p, floats) (void)0
 #define STREAM_STORE(v, p) STORE(v, p)
 #define STREAM_END
 #endif

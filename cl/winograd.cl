@@ -106,8 +106,10 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
             }
             NO_UNROLL for (int r = 0; r < N; r++) {
                 FILTER(OUT_ROW, IN_ROW)
-                UNROLL for (int i = 0; i < N; i++)
+                UNROLL for (int i = 0; i < N; i++) {
                     STORE(out[i], to + (r * N + i) * U_AT);
+                    PREFETCH_STORE(to, PANEL + (r * N + i) * U_AT);
+                }
             }
         } else {
             NO_UNROLL for (int at = 0; at < PLACES; at++)

@@ -1,6 +1,7 @@
 /* Direct convolution for CPUs: chooses the tiles of cl/conv_direct.cl by a small model of a core. */
 #include "ops/conv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_VARIANTS = 6, LINE_BYTES = 64 };
@@ -69,6 +70,14 @@ static int live_sums(const struct pass *pass, int height, int width, int q)
     return height * ((width + pass->w.d - 1) / pass->w.d) * q;
 }
 
+/* Vectors of source values that compilers keep in registers, and sooner put sums away, as several unrolled taps see them. */
+static int kept_sources(const struct pass *pass, int width)
+{
+    const struct dimension *w = &pass->w;
+    int columns = ((width - 1) * w->a + (w->taps - 1) * abs(w->c)) / w->d + 1;
+    return unrolls(pass) ? columns * (pass->source_channels / pass->groups) : 0;
+}
+
 /* Time of a pass over one sample with a tile, in half cycles of a core as in ink_pick_tile(); weights that do not fit
  * the first-level cache come at 32 bytes a cycle, and parts of cache lines are stored slowly. */
 static double tile_cost(const struct ink_call *call, const struct pass *pass, int height, int width, int q, bool middle_clip)
@@ -81,7 +90,9 @@ static double tile_cost(const struct ink_call *call, const struct pass *pass, in
     /* the largest of each window and their places; what has no register is put away once a row of the window */
     int kept = pass->pool_h > height ? 2 * width / pass->pool_w * q : 0;
     int spilled = height * width * q + kept + q + 1 - registers_of(call);
-    double spill = kept && spilled > 0 ? 10.0 * spilled : 0, swap = pass->w.d > 1 && spilled > 0 ? 2.0 * spilled : 0;
+    int crowded = kept_sources(pass, width) ? live_sums(pass, height, width, q) + kept_sources(pass, width) + q - registers_of(call) : 0;
+    double spill = kept && spilled > 0 ? 10.0 * spilled : 0;
+    double swap = pass->w.d > 1 && spilled > 0 ? 2.0 * spilled : crowded > 0 ? 3.0 * crowded : 0; /* measured */
     for (int i = 0; i * height < pass->h.out; i++)
         for (int j = 0; j * width < pass->w.out; j++) {
             bool check = pass->clip && (middle_clip || j == 0 || (j + 1) * width >= pass->w.out);
