@@ -9,7 +9,7 @@
 enum {
     STREAM_BYTES = 8, /* of transformed weights, from the last-level cache */
     NEAR_BYTES = 24,  /* of sums that stay in the second-level cache */
-    SHARES_EACH = 4, SHARES_LEAST = 8, SHARES_MOST = 16, /* work-groups for a core, and in all, where the batch gives as many */
+    SHARES_EACH = 2, SHARES_LEAST = 8, SHARES_MOST = 64, /* work-groups for a core, and in all, where the batch gives as many */
     LINE = 16,        /* floats of a pixel in the image in local memory, as in the kernels */
     BALANCED = 8,     /* work-groups in a multiple of this leave no core idle at the end */
     GROUP_VECTORS = 16, /* of weights that a work-item transforms, so that it is worth its group */
@@ -48,11 +48,11 @@ static bool is_alone(const struct ink_call *call)
     return !call->training && call->batch <= INK_CHAIN_SAMPLES && ink_conv_flops(call->node) * call->batch <= 4.0 * INK_CHAIN_WORK;
 }
 
-/* Work-groups at least, where the batch gives as many. */
-static int shares(const struct ink_call *call)
+/* Work-groups at least for the device's cores, where the batch gives as many. */
+static int shares_of(const struct ink_call *call)
 {
     unsigned units = call->device->info.compute_units;
-    return units * SHARES_EACH <= SHARES_LEAST ? SHARES_LEAST : units * SHARES_EACH >= SHARES_MOST ? SHARES_MOST : (int)units * SHARES_EACH;
+    return units <= SHARES_LEAST / SHARES_EACH ? SHARES_LEAST : units >= SHARES_MOST / SHARES_EACH ? SHARES_MOST : (int)units * SHARES_EACH;
 }
 
 static int round_up(int value, int step) { return (value + step - 1) / step * step; }
@@ -145,10 +145,11 @@ static void measure(const struct ink_call *call, const struct images *images, st
         cut->cycles *= (double)round_up(groups, BALANCED) / groups;
 }
 
-/* The best samples and band for a tile that fit into bytes of local memory; false if none does. */
-static bool cut_batch(const struct ink_call *call, const struct images *images, size_t bytes, struct cut *cut)
+/* The best samples and band for a tile that fit into bytes of local memory, with so many work-groups where the batch gives as many; false
+ * if none does. */
+static bool cut_batch(const struct ink_call *call, const struct images *images, size_t bytes, int shares, struct cut *cut)
 {
-    int least = call->pass == INK_BACKWARD_WEIGHTS ? cut->chunks : shares(call), most = (call->batch + least - 1) / least;
+    int most = (call->batch + shares - 1) / shares;
     struct cut best = {0};
     if (is_alone(call))
         most = call->batch;
@@ -166,12 +167,12 @@ static bool cut_batch(const struct ink_call *call, const struct images *images, 
         struct cut next = *cut;
         if (pooled && band * cut->winograd.m % images->pool.height != 0)
             continue;
-        if (best.samples && (is_alone(call) || call->batch * bands > 2 * shares(call))) /* enough to share out already */
+        if (best.samples && (is_alone(call) || call->batch * bands > 2 * shares)) /* enough to share out already */
             break;
         next.samples = 1;
         next.band = band;
         measure(call, images, &next);
-        bool few = best.samples && call->batch * ((cut->tiles_height + best.band - 1) / best.band) < shares(call);
+        bool few = best.samples && call->batch * ((cut->tiles_height + best.band - 1) / best.band) < shares;
         if (next.local_bytes <= bytes && (!best.samples || few))
             best = next;
     }
@@ -192,7 +193,8 @@ static bool cut_blocks(const struct ink_call *call, const struct images *images,
             continue;
         next.blocks = blocks;
         next.chunks = blocks < BALANCED / 2 ? BALANCED / blocks : 2;
-        if (cut_batch(call, images, bytes, &next) && (!best.blocks || next.cycles < best.cycles))
+        int shares = call->pass == INK_BACKWARD_WEIGHTS ? next.chunks : SHARES_LEAST;
+        if (cut_batch(call, images, bytes, shares, &next) && (!best.blocks || next.cycles < best.cycles))
             best = next;
     }
     if (best.blocks)
@@ -200,7 +202,9 @@ static bool cut_blocks(const struct ink_call *call, const struct images *images,
     return best.blocks > 0;
 }
 
-/* The cut of a variant; false if there is none. Variants are the tiles that fit, the fastest by prediction first. */
+/* The cut of a variant; false if there is none. Variants are the tiles that fit, the fastest by prediction first. How a sum is cut shapes
+ * its bits, so that takes nothing of the device but its local memory; how many samples a work-group takes does not where it sums over none,
+ * so the cores decide. */
 static bool pick_cut(const struct ink_call *call, int variant, struct cut *out)
 {
     struct cut cuts[2 * INK_WINOGRAD_LARGEST];
@@ -224,6 +228,10 @@ static bool pick_cut(const struct ink_call *call, int variant, struct cut *out)
     if (variant >= count)
         return false;
     *out = cuts[variant];
+    if (call->pass != INK_BACKWARD_WEIGHTS) {
+        struct images images = images_of(call, out->transposed);
+        cut_batch(call, &images, bytes, shares_of(call), out);
+    }
     return true;
 }
 

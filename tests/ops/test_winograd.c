@@ -1,6 +1,7 @@
 /* Winograd's matrices against the definition of a convolution, in double precision; the bound on rounding errors against
  * what float32 gives; and the choice of tiles. What the kernels make of them is the matter of test_conv. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ops/conv.h"
@@ -187,31 +188,75 @@ START_TEST(it_applies_where_it_can_and_pays)
 }
 END_TEST
 
+static struct ink_launches pass_on_cores(const struct op_case *c, enum ink_pass pass, unsigned cores)
+{
+    static void (*const emit[INK_PASSES])(struct ink_launches *, const struct ink_call *) = {
+        [INK_FORWARD] = ink_winograd_forward, [INK_BACKWARD_DATA] = ink_winograd_backward_data, [INK_BACKWARD_WEIGHTS] = ink_winograd_backward_weights};
+    struct ink_launches list = {0};
+    struct ink_call call = call_of(c, pass);
+    test_device()->info.compute_units = cores;
+    call.x[0] = ink_value_create(&list, "x", 1, 0);
+    call.y = ink_value_create(&list, "y", 1, 0);
+    call.dx = ink_value_create(&list, "dx", 1, 0);
+    call.dy = ink_value_create(&list, "dy", 1, 0);
+    call.parameters = ink_value_create(&list, "parameters", 0, 1);
+    call.gradients = ink_value_create(&list, "gradients", 0, 1);
+    call.saved[0] = INK_NO_VALUE;
+    emit[pass](&list, &call);
+    ck_assert_int_eq(list.status, INK_OK);
+    return list;
+}
+
+static int define_of(const struct ink_launch *launch, const char *name)
+{
+    for (int d = 0; d < launch->define_count; d++)
+        if (strcmp(launch->defines[d].name, name) == 0)
+            return atoi(launch->defines[d].text);
+    ck_abort_msg("%s is not defined", name);
+}
+
 /* How a sum is cut shapes its bits, so it may depend on the model alone. */
-START_TEST(cuts_do_not_depend_on_the_number_of_cores)
+START_TEST(sums_do_not_depend_on_the_number_of_cores)
 {
     struct op_case c = {.in = {14, 14, 32}, .layer = {.op = "conv", .units = 64, .filter_height = 3, .filter_width = 3}, .batch = 32};
-    struct ink_launches lists[2] = {{0}};
-    for (int i = 0; i < 2; i++) {
-        struct ink_call call = call_of(&c, INK_BACKWARD_WEIGHTS);
-        test_device()->info.compute_units = i ? 64 : 1;
-        call.x[0] = ink_value_create(&lists[i], "x", 1, 0);
-        call.dy = ink_value_create(&lists[i], "dy", 1, 0);
-        call.gradients = ink_value_create(&lists[i], "gradients", 0, 1);
-        ink_winograd_backward_weights(&lists[i], &call);
-        ck_assert_int_eq(lists[i].status, INK_OK);
+    for (enum ink_pass pass = INK_FORWARD; pass < INK_PASSES; pass++) {
+        struct ink_launches lists[2] = {pass_on_cores(&c, pass, 1), pass_on_cores(&c, pass, 64)};
+        ck_assert_int_eq(lists[0].count, lists[1].count);
+        for (int l = 0; l < lists[0].count; l++) {
+            const struct ink_launch *a = &lists[0].launches[l], *b = &lists[1].launches[l];
+            ck_assert_str_eq(a->label, b->label);
+            ck_assert_int_eq(a->define_count, b->define_count);
+            for (int d = 0; d < a->define_count && pass == INK_BACKWARD_WEIGHTS; d++)
+                ck_assert_str_eq(a->defines[d].text, b->defines[d].text);
+        }
+        ink_launches_free(&lists[0]);
+        ink_launches_free(&lists[1]);
     }
-    ck_assert_int_eq(lists[0].count, lists[1].count);
-    for (int l = 0; l < lists[0].count; l++) {
-        const struct ink_launch *a = &lists[0].launches[l], *b = &lists[1].launches[l];
-        ck_assert_int_eq(a->define_count, b->define_count);
-        for (int d = 0; d < a->define_count; d++)
-            ck_assert_str_eq(a->defines[d].text, b->defines[d].text);
+}
+END_TEST
+
+/* A group of many samples reads the weights less often; one of few leaves work for every core. */
+START_TEST(few_cores_take_more_samples_at_a_time)
+{
+    enum { BATCH = 32 };
+    const unsigned cores[] = {1, 8, 16, 64};
+    struct op_case c = {.in = {7, 7, 128}, .layer = {.op = "conv", .units = 128, .filter_height = 3, .filter_width = 3, .padding = INK_SAME}, .batch = BATCH};
+    test_device()->info.local_bytes = 1 << 20;
+    for (enum ink_pass pass = INK_FORWARD; pass <= INK_BACKWARD_DATA; pass++) {
+        int samples[4];
+        for (int i = 0; i < 4; i++) {
+            struct ink_launches list = pass_on_cores(&c, pass, cores[i]);
+            ck_assert_int_eq(list.count, 2);
+            samples[i] = define_of(&list.launches[1], "SAMPLES");
+            int groups = (BATCH + samples[i] - 1) / samples[i], wanted = 2 * (int)cores[i] < BATCH ? 2 * (int)cores[i] : BATCH;
+            ck_assert_msg(groups >= wanted, "%u cores, pass %d: %d work-groups", cores[i], pass, groups);
+            ink_launches_free(&list);
+        }
+        ck_assert_int_gt(samples[0], samples[3]);
     }
-    ink_launches_free(&lists[0]);
-    ink_launches_free(&lists[1]);
 }
 END_TEST
 
 int main(void)
-RUN_SUITE("winograd", matrices_convolve, errors_stay_below_the_bound, it_applies_where_it_can_and_pays, cuts_do_not_depend_on_the_number_of_cores)
+RUN_SUITE("winograd", matrices_convolve, errors_stay_below_the_bound, it_applies_where_it_can_and_pays, sums_do_not_depend_on_the_number_of_cores,
+          few_cores_take_more_samples_at_a_time)
