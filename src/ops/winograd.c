@@ -231,6 +231,7 @@ static bool pick_cut(const struct ink_call *call, int variant, struct cut *out)
     if (call->pass != INK_BACKWARD_WEIGHTS) {
         struct images images = images_of(call, out->transposed);
         cut_batch(call, &images, bytes, shares_of(call), out);
+        out->cycles = cuts[variant].cycles;
     }
     return true;
 }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/bind.h"
@@ -131,6 +132,27 @@ static void emit(struct ports *ports, const struct op_case *op_case, enum ink_pa
     ck_assert_msg(call->x[1] == INK_NO_VALUE || node->op->inputs == 2, "%s takes one input", node->op->name);
     way->algorithm->emit(&ports->list, call);
     ck_assert_msg(ports->list.status == INK_OK, "%s: %s", way->label, ink_last_error());
+}
+
+struct ink_launches op_case_launches(const struct op_case *op_case, enum ink_pass pass, const char *algorithm, int vector_width)
+{
+    const struct ink_algorithm *a = op_case_node(op_case)->op->passes[pass];
+    while (a->name && strcmp(a->name, algorithm) != 0)
+        a++;
+    ck_assert_msg(a->name, "there is no algorithm %s", algorithm);
+    struct ports ports = {0};
+    struct ink_call call;
+    emit(&ports, op_case, pass, &(struct op_way){INK_STYLE_CPU, vector_width, pass, a, 0, algorithm}, true, &call);
+    ck_assert_msg(!a->applies || a->applies(&call), "%s does not apply to pass %d of %d samples", algorithm, pass, op_case->batch);
+    return ports.list;
+}
+
+int op_case_define(const struct ink_launch *launch, const char *name)
+{
+    for (int d = 0; d < launch->define_count; d++)
+        if (strcmp(launch->defines[d].name, name) == 0)
+            return atoi(launch->defines[d].text);
+    ck_abort_msg("%s: %s is not defined", launch->label, name);
 }
 
 /* Programs that hold the kernels of many runs, one a vector width, as a build costs much the same whatever its size.

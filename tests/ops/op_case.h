@@ -66,6 +66,12 @@ void op_case_prepare(const struct op_case *cases, int count);
  * Gives what rounding errors may be beside those of direct sums: the largest error_factor of its launches, at least 1. */
 double op_case_run(const struct op_case *op_case, enum ink_pass pass, const struct op_way *way);
 
+/* What a pass would be in CPU style by the algorithm of that name, which has to apply. Free with ink_launches_free(). */
+struct ink_launches op_case_launches(const struct op_case *op_case, enum ink_pass pass, const char *algorithm, int vector_width);
+
+/* The whole number that a launch defines; fails the test if it does not. */
+int op_case_define(const struct ink_launch *launch, const char *name);
+
 /* Seeded numbers in [low, high). */
 void test_fill(uint64_t seed, float low, float high, float *values, size_t count);
 

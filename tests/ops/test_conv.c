@@ -356,25 +356,11 @@ static void only_winograd_of_8(const struct op_way *way, void *user)
         check_backward_weights(way, user);
 }
 
-/* The value of a define of the first launch that backward_weights of an algorithm would make. */
-static int define_of(const struct op_case *c, const char *algorithm, const char *name)
+/* The value of a define of the first launch of a pass. */
+static int define_of(const struct op_case *c, enum ink_pass pass, const char *algorithm, int vector_width, const char *name)
 {
-    struct ink_launches list = {0};
-    struct ink_call call = {.node = op_case_node(c), .device = test_device(), .style = INK_STYLE_CPU, .vector_width = 8, .batch = c->batch,
-                            .pass = INK_BACKWARD_WEIGHTS};
-    const struct ink_algorithm *a = call.node->op->passes[INK_BACKWARD_WEIGHTS];
-    while (strcmp(a->name, algorithm) != 0)
-        a++;
-    call.x[0] = ink_value_create(&list, "x", 1, 0);
-    call.dy = ink_value_create(&list, "dy", 1, 0);
-    call.gradients = ink_value_create(&list, "gradients", 0, 1);
-    ck_assert(!a->applies || a->applies(&call)); /* else nothing would be checked */
-    a->emit(&list, &call);
-    ck_assert_int_eq(list.status, INK_OK);
-    int value = 0;
-    for (int d = 0; d < list.launches[0].define_count; d++)
-        if (strcmp(list.launches[0].defines[d].name, name) == 0)
-            value = atoi(list.launches[0].defines[d].text);
+    struct ink_launches list = op_case_launches(c, pass, algorithm, vector_width);
+    int value = op_case_define(&list.launches[0], name);
     ink_launches_free(&list);
     return value;
 }
@@ -384,7 +370,7 @@ START_TEST(gradients_in_blocks_of_channels_agree)
 {
     struct conv conv = {.in = {6, 6, 32}, .layer = {.op = "conv", .units = 40, .filter_height = 3, .filter_width = 3, .padding = INK_SAME}, .batch = 8, .n = 7};
     struct op_case c = op_case_of(&conv);
-    ck_assert_int_gt(define_of(&c, "winograd", "DST_BLOCKS"), 1);
+    ck_assert_int_gt(define_of(&c, INK_BACKWARD_WEIGHTS, "winograd", 8, "DST_BLOCKS"), 1);
     fill();
     op_case_each_way(&c, INK_BACKWARD_WEIGHTS, only_winograd_of_8, &conv);
 }
@@ -395,9 +381,26 @@ START_TEST(gradients_of_whole_filter_rows_agree)
 {
     struct conv conv = cases[5];
     struct op_case c = op_case_of(&conv);
-    ck_assert_int_eq(define_of(&c, "direct", "ROWS"), 2);
+    ck_assert_int_eq(define_of(&c, INK_BACKWARD_WEIGHTS, "direct", 8, "ROWS"), 2);
     fill();
     op_case_each_way(&c, INK_BACKWARD_WEIGHTS, only_vectors_of_8, &conv);
+}
+END_TEST
+
+/* Where the taps of a row are unrolled, the source values that they see have room in registers beside the sums, but for a few. */
+START_TEST(unrolled_taps_leave_room_for_what_they_see)
+{
+    const struct { int size, taps; ink_padding padding; } unrolled[] = {{28, 3, INK_SAME}, {28, 5, INK_SAME}, {28, 3, INK_VALID}};
+    for (size_t i = 0; i < sizeof unrolled / sizeof *unrolled; i++)
+        for (int width = 8; width <= 16; width += 8) {
+            int size = unrolled[i].size, taps = unrolled[i].taps, registers = width == 16 ? 32 : 16;
+            struct conv conv = {.in = {size, size, 1}, .layer = {.op = "conv", .units = 32, .filter_height = taps, .filter_width = taps,
+                                                               .padding = unrolled[i].padding}, .batch = 4, .n = 4};
+            struct op_case c = op_case_of(&conv);
+            int q = define_of(&c, INK_FORWARD, "direct", width, "Q"), pixels = define_of(&c, INK_FORWARD, "direct", width, "TW");
+            ck_assert_int_gt(pixels * q, 2); /* and the tile is worth its while */
+            ck_assert_int_le(pixels * q + q + pixels + taps - 1, registers + 2);
+        }
 }
 END_TEST
 
@@ -413,5 +416,6 @@ int main(void)
     tcase_add_loop_test(tcase, every_tile_for_cpus_agrees, 0, sizeof tiled / sizeof *tiled);
     tcase_add_test(tcase, gradients_in_blocks_of_channels_agree);
     tcase_add_test(tcase, gradients_of_whole_filter_rows_agree);
+    tcase_add_test(tcase, unrolled_taps_leave_room_for_what_they_see);
     return run_case(suite, tcase);
 }

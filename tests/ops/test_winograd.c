@@ -1,7 +1,6 @@
 /* Winograd's matrices against the definition of a convolution, in double precision; the bound on rounding errors against
  * what float32 gives; and the choice of tiles. What the kernels make of them is the matter of test_conv. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ops/conv.h"
@@ -190,29 +189,8 @@ END_TEST
 
 static struct ink_launches pass_on_cores(const struct op_case *c, enum ink_pass pass, unsigned cores)
 {
-    static void (*const emit[INK_PASSES])(struct ink_launches *, const struct ink_call *) = {
-        [INK_FORWARD] = ink_winograd_forward, [INK_BACKWARD_DATA] = ink_winograd_backward_data, [INK_BACKWARD_WEIGHTS] = ink_winograd_backward_weights};
-    struct ink_launches list = {0};
-    struct ink_call call = call_of(c, pass);
     test_device()->info.compute_units = cores;
-    call.x[0] = ink_value_create(&list, "x", 1, 0);
-    call.y = ink_value_create(&list, "y", 1, 0);
-    call.dx = ink_value_create(&list, "dx", 1, 0);
-    call.dy = ink_value_create(&list, "dy", 1, 0);
-    call.parameters = ink_value_create(&list, "parameters", 0, 1);
-    call.gradients = ink_value_create(&list, "gradients", 0, 1);
-    call.saved[0] = INK_NO_VALUE;
-    emit[pass](&list, &call);
-    ck_assert_int_eq(list.status, INK_OK);
-    return list;
-}
-
-static int define_of(const struct ink_launch *launch, const char *name)
-{
-    for (int d = 0; d < launch->define_count; d++)
-        if (strcmp(launch->defines[d].name, name) == 0)
-            return atoi(launch->defines[d].text);
-    ck_abort_msg("%s is not defined", name);
+    return op_case_launches(c, pass, "winograd", 8);
 }
 
 /* How a sum is cut shapes its bits, so it may depend on the model alone. */
@@ -247,7 +225,7 @@ START_TEST(few_cores_take_more_samples_at_a_time)
         for (int i = 0; i < 4; i++) {
             struct ink_launches list = pass_on_cores(&c, pass, cores[i]);
             ck_assert_int_eq(list.count, 2);
-            samples[i] = define_of(&list.launches[1], "SAMPLES");
+            samples[i] = op_case_define(&list.launches[1], "SAMPLES");
             int groups = (BATCH + samples[i] - 1) / samples[i], wanted = 2 * (int)cores[i] < BATCH ? 2 * (int)cores[i] : BATCH;
             ck_assert_msg(groups >= wanted, "%u cores, pass %d: %d work-groups", cores[i], pass, groups);
             ink_launches_free(&list);
