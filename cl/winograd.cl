@@ -135,6 +135,7 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
     NO_UNROLL for (int i_ = (slice) * (int)SLICE(count), stop_ = min((int)(count), i_ + (int)SLICE(count)); i_ < stop_; i_ += LINE) \
         PREFETCH(p, i_);
 
+/* Floats of the next panel that are asked for with each row of this one, so that it is all there when all rows of tiles are past. */
 #define AHEAD ((PANEL - 1) / ((T + ROWS - 1) / ROWS) + 1)
 
 /* image[rows][IMAGE_W][LINE]: a line of channels of the rows x columns of a source from (top_row, left) on, 0 outside it. */
@@ -269,7 +270,7 @@ SOLO_KERNEL(transposed_data)(in_t x, in_t u PLACES_ARGUMENT, DX_ARGUMENTS, int n
         }
 
     /* m[at] = v[at] u[at]. Register tiles at the end are moved back; rows past the tiles are computed and not used. While the rows of
-     * tiles go past a panel of u, they ask for the next, each for its part: AHEAD floats with each row of the panel. */
+     * tiles go past a panel of u, they ask for the next, each for its part. */
     NO_UNROLL for (int at = 0; at < PLACES; at++)
         NO_UNROLL for (int block = 0; block < BLOCKS; block++) {
             __global const float *panel = u + at * U_AT + block * (SRC_C * PANEL);

@@ -90,9 +90,9 @@ static double tile_cost(const struct ink_call *call, const struct pass *pass, in
     /* the largest of each window and their places; what has no register is put away once a row of the window */
     int kept = pass->pool_h > height ? 2 * width / pass->pool_w * q : 0;
     int spilled = height * width * q + kept + q + 1 - registers_of(call);
-    int crowded = kept_sources(pass, width) ? live_sums(pass, height, width, q) + kept_sources(pass, width) + q - registers_of(call) : 0;
+    int sources = kept_sources(pass, width), crowded = sources ? live_sums(pass, height, width, q) + sources + q - registers_of(call) : 0;
     double spill = kept && spilled > 0 ? 10.0 * spilled : 0;
-    double swap = pass->w.d > 1 && spilled > 0 ? 2.0 * spilled : crowded > 0 ? 3.0 * crowded : 0; /* measured */
+    double swap = pass->w.d > 1 && spilled > 0 ? 2.0 * spilled : crowded > 0 ? 3.0 * crowded : 0; /* a tap, as measured */
     for (int i = 0; i * height < pass->h.out; i++)
         for (int j = 0; j * width < pass->w.out; j++) {
             bool check = pass->clip && (middle_clip || j == 0 || (j + 1) * width >= pass->w.out);
