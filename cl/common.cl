@@ -8,34 +8,30 @@
  *   MASK, MASK_SLOPE, ACCUMULATE what a backward_data pass does before it stores (STORE_DX)
  *   ITEMS, LOCAL                 how FOR_ITEMS walks
  *   GROUP                        work-items in a group of a GROUP_KERNEL
- *   STAGE     1: a kernel is made a function, a stage of a kernel that does several (src/model/stages.c) and calls it for each
- *             work-item in turn (chain.c), each in a work-group of its own (bundle.c), or many in each of a few work-groups (relay.c);
- *             what get_global_id gives it are arguments then, and its local memory is stage_memory, STAGE_FLOATS long. A macro takes the
- *             argument list, so that no directive may stand in it
+ *   STAGE_FLOATS                 length of stage_memory, the local memory of a SOLO_KERNEL
  * A file undefines at its end the macros it makes, as the next copy or file may make others of the same name.
  * Vectors may be loaded from any float on, up to 64 bytes past the end of a buffer; stores stay inside.
  */
 #if LOOSE && defined(__clang__) /* compilers for GPUs do not warn of it, and NVIDIA's does of the pragma */
 #pragma clang diagnostic ignored "-Wpsabi" /* of vectors wider than the device's registers, all of whose calls are inlined */
 #endif
-#ifndef STAGE
-#define STAGE 0
-#endif
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define NAME(base) CAT(CAT(base, _), INSTANCE)
 #define KERNEL(base) __kernel void NAME(base)
-#define SOLO_KERNEL(base) CAT(SOLO_KERNEL_, STAGE)(base)
-#define SOLO_KERNEL_0(base) __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(base)
-#define SOLO_KERNEL_1(base) static __attribute__((always_inline)) void NAME(base) STAGE_ARGUMENTS
+/* What has a work-group of one work-item is a function, and the plan writes the kernel that calls it (src/model/program.c): for its own work-item,
+ * or as a stage of several for each work-item in turn (chain.c), each in a work-group of its own (bundle.c), or many in each of a few
+ * work-groups (relay.c). What get_global_id gives it are arguments, and its local memory is stage_memory. A macro takes the list of its
+ * arguments, so that no directive may stand there. The call stays one: PoCL compiles a kernel, with all that is inlined, three times, and
+ * what it calls once; and Oclgrind does not know what compilers make of restrict where they inline. */
+#define SOLO_KERNEL(base) static __attribute__((noinline)) void NAME(base) STAGE_ARGUMENTS
+#define STAGE_ARGUMENTS(...) (int id0, int id1, int id2, __local float *stage_memory, __VA_ARGS__)
 #define ITEMS_KERNEL(base) CAT(ITEMS_KERNEL_, LOCAL)(base)
 #define ITEMS_KERNEL_1(base) SOLO_KERNEL(base)
 #define ITEMS_KERNEL_64(base) KERNEL(base) /* the host may have to make groups smaller */
 #define GROUP_KERNEL(base) __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void NAME(base)
-/* Declares the local memory of a kernel: an array of so many floats, the only one. */
-#define LOCAL_FLOATS(name, count) CAT(LOCAL_FLOATS_, STAGE)(name, count)
-#define LOCAL_FLOATS_0(name, count) __local float name[count] __attribute__((aligned(64)));
-#define LOCAL_FLOATS_1(name, count)                                                   \
+/* Declares the local memory of a SOLO_KERNEL: so many floats, all of it. */
+#define LOCAL_FLOATS(name, count)                                                     \
     __local float *name = stage_memory;                                               \
     typedef char stage_memory_is_large_enough[(count) <= STAGE_FLOATS ? 1 : -1];
 #define UNROLL _Pragma("unroll")

@@ -58,19 +58,9 @@
 #define V_TILES ((PLACES * V_AT + 15) / 16 * 16)
 #define V_FLOATS ((V_TILES + COEFFICIENTS * VW + 15) / 16 * 16)
 #define M_FLOATS ((PLACES * M_AT + 15) / 16 * 16)
-#if STAGE
-#define DECLARE_LOCAL __local float *v = stage_memory, *m = v + V_FLOATS, *image = m + M_FLOATS;
-#elif IMAGE_PIXELS > 0
-#define DECLARE_LOCAL                                               \
-    __local float v[V_FLOATS] __attribute__((aligned(64)));         \
-    __local float m[M_FLOATS] __attribute__((aligned(64)));         \
-    __local float image[IMAGE_PIXELS * LINE] __attribute__((aligned(64)));
-#else
-#define DECLARE_LOCAL                                               \
-    __local float v[V_FLOATS] __attribute__((aligned(64)));         \
-    __local float m[M_FLOATS] __attribute__((aligned(64)));
-#endif
-#define LOCAL_MEMORY DECLARE_LOCAL LAY_OUT(v + V_TILES)
+#define LOCAL_MEMORY                                                                 \
+    __local float *v = stage_memory, *m = v + V_FLOATS, *image = m + M_FLOATS;       \
+    LAY_OUT(v + V_TILES)
 #endif
 
 #if defined(KERNEL_weights) || defined(KERNEL_gradients)
@@ -123,7 +113,7 @@ SOLO_KERNEL(weights)(in_t weights, out_t u)
 
 #ifndef KERNEL_weights
 /* Channels are taken a cache line at a time through pixels and tiles, or all at once where no image is in between. */
-#if STAGE && V_FLOATS + M_FLOATS + IMAGE_PIXELS * LINE > STAGE_FLOATS
+#if V_FLOATS + M_FLOATS + IMAGE_PIXELS * LINE > STAGE_FLOATS
 #error stage_memory is too small
 #endif
 #define FOR_CHANNELS(c, line, step, channels) NO_UNROLL for (int c = line; c < min((line) + (step), channels); c += VW)
@@ -614,7 +604,6 @@ SOLO_KERNEL(gradients)(in_t partial, out_t gradients, int n)
 #undef V_TILES
 #undef V_FLOATS
 #undef M_FLOATS
-#undef DECLARE_LOCAL
 #undef LOCAL_MEMORY
 #undef PLACES_ARGUMENT
 #undef PLACES

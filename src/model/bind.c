@@ -1,17 +1,13 @@
-/* Placing values, writing the program text, and binding arguments; see bind.h. */
+/* Placing values, and binding arguments; see bind.h. */
 #include "model/bind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/source.h"
-#include "model/bundle.h"
-#include "model/chain.h"
 #include "model/relay.h"
 #include "model/stages.h"
 #include "tensor/arena.h"
-#include "util/text.h"
 
 ink_status ink_bound_place(struct ink_bound *bound)
 {
@@ -57,88 +53,6 @@ ink_status ink_bound_place(struct ink_bound *bound)
     return status;
 }
 
-static void write_source(struct ink_text *text, const char *name)
-{
-    char *source;
-    if (text->status)
-        return;
-    text->status = ink_source_load(name, &source);
-    if (text->status)
-        return;
-    ink_text_bytes(text, source, strlen(source));
-    free(source);
-}
-
-/* The instance of an earlier launch that serves this one too, -1 if there is none. */
-static int find_instance(const struct ink_bound *bound, int last_list, int last_launch, const struct ink_launch *launch)
-{
-    for (int b = 0; b <= last_list; b++)
-        for (int i = 0; i < (b == last_list ? last_launch : bound[b].list->count); i++)
-            if (ink_launch_shares_code(&bound[b].list->launches[i], launch))
-                return bound[b].instances[i];
-    return -1;
-}
-
-/* A launch's copy of its source. */
-static void write_instance(struct ink_text *text, const struct ink_launch *launch, int instance)
-{
-    ink_text_add(text, "#undef INSTANCE\n#define INSTANCE %d\n#define KERNEL_%s\n", instance, launch->kernel);
-    for (int d = 0; d < launch->define_count; d++)
-        ink_text_add(text, "#undef %s\n#define %s %s\n", launch->defines[d].name, launch->defines[d].name, launch->defines[d].text);
-    if (launch->generated)
-        ink_text_bytes(text, launch->generated, strlen(launch->generated));
-    write_source(text, launch->source);
-    ink_text_add(text, "#undef KERNEL_%s\n", launch->kernel);
-    for (int d = 0; d < launch->define_count; d++)
-        ink_text_add(text, "#undef %s\n", launch->defines[d].name);
-}
-
-/* The copies of stages, as functions, and the kernel that calls them; the instance of that. What a stage of a chain writes the next one
- * reads, so none of their pointers is restrict, nor those of a relay; those of a bundle are as arguments of its kernel: Oclgrind does not
- * know what compilers make of such pointers of functions. */
-static int write_stages(struct ink_text *text, const struct ink_launch *whole, int first)
-{
-    int own = first + whole->stage_count;
-    ink_text_add(text, "#undef STAGE\n#define STAGE 1\n#define STAGE_FLOATS %zu\n#define get_global_id(d) id##d\n"
-                       "#define STAGE_ARGUMENTS(...) (int id0, int id1, int id2, __local float *stage_memory, __VA_ARGS__)\n"
-                       "#define restrict\n#define in_t __global const float *\n#define out_t __global float *\n", whole->local_floats);
-    for (int s = 0; s < whole->stage_count; s++)
-        if (ink_stages_code(whole, s) == s)
-            write_instance(text, &whole->stages[s], first + s);
-    ink_text_add(text, "#undef in_t\n#undef out_t\n#undef restrict\n#undef STAGE_ARGUMENTS\n#undef get_global_id\n#undef STAGE_FLOATS\n"
-                       "#undef STAGE\n#define STAGE 0\n");
-    switch (whole->joint) {
-    case INK_CHAIN: ink_chain_write(text, whole, first, own); break;
-    case INK_BUNDLE: ink_bundle_write(text, whole, first, own); break;
-    default: ink_relay_write(text, whole, first, own); break;
-    }
-    return own;
-}
-
-ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width, char **out)
-{
-    struct ink_text text = {0};
-    int instances = 0;
-    ink_text_add(&text, "#define VW %d\n#define LOOSE %d\n#define SHARES %d\n", vector_width, bound->device->style == INK_STYLE_CPU, INK_RELAY_SHARES);
-    if (bound->reproducible)
-        ink_text_add(&text, "#define REPRODUCIBLE 1\n");
-    write_source(&text, "common.cl");
-    write_source(&text, "relay.cl");
-    for (int b = 0; b < count; b++)
-        for (int i = 0; i < bound[b].list->count; i++) {
-            const struct ink_launch *launch = &bound[b].list->launches[i];
-            if (launch->call)
-                continue;
-            int found = find_instance(bound, b, i, launch);
-            if (found < 0 && launch->stages)
-                instances = write_stages(&text, launch, instances);
-            else if (found < 0)
-                write_instance(&text, launch, instances);
-            bound[b].instances[i] = found >= 0 ? found : instances++;
-        }
-    return ink_text_take(&text, out, NULL);
-}
-
 /* Holds the work-group of a launch against what the device allows the kernel. */
 static ink_status fit_group(struct ink_bound *bound, struct ink_launch *launch, cl_kernel kernel)
 {
@@ -182,6 +96,9 @@ ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program)
                 code = clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof argument->as.i, &argument->as);
             INK_TRY(ink_cl_check(bound->device, code, "clSetKernelArg", launch->label));
         }
+        if (ink_stages_called(launch) && launch->local_floats)
+            INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)launch->argument_count, launch->local_floats * sizeof(cl_float), NULL),
+                                 "clSetKernelArg", launch->label));
     }
     return INK_OK;
 }

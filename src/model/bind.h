@@ -1,4 +1,4 @@
-/* From a list of launches to kernels with arguments: a program text of all launches, and their binding to memory.
+/* From a list of launches to kernels with arguments: their binding to memory, behind the build of their program (program.h).
  * Used by the plan, and by tests that run the launches of one op alone. */
 #ifndef INK_MODEL_BIND_H
 #define INK_MODEL_BIND_H
@@ -32,9 +32,6 @@ struct ink_bound {
 
 /* Places the arena's values by their lives. */
 ink_status ink_bound_place(struct ink_bound *bound);
-
-/* One program of all lists: common.cl, then each source once for every different set of defines. *text: free(). */
-ink_status ink_program_text(struct ink_bound *bound, int count, int vector_width, char **text);
 
 /* Makes the kernel objects. What the device allows a kernel is known only now: launches of independent items get smaller
  * work-groups if they must; any other that does not fit is INK_ERROR_UNSUPPORTED, with allowed_group set. */

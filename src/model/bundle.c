@@ -1,21 +1,11 @@
 /* Making bundles, and their kernels; see bundle.h and stages.h.
  *
- *     SOLO_KERNEL(bundle)(int a0, __global void *a1, __global void *a2, __global void *a3, ..., int a8)
+ *     __kernel void bundle_8(int a0, __global void *a1, __global void *a2, __global void *a3, ...)
  *     {
- *         __local float stage_memory[...];                        the most that a stage takes
  *         int id = get_global_id(0);                              work-group of the launch; one is here, the next there
- *         if (id < 1 * 4 * 9 + 1 * 2) {                           work-groups of two stages of the same code, which is there but once
- *             int id0, id1, id2;
- *             __global void *b0; ... int b3;
- *             if (id < 1 * 4 * 9) {
- *                 id0 = id / (1) % 4; id1 = id / (1 * 4) % 9; id2 = 0;
- *                 b0 = a1; b1 = a2; b2 = 32; b3 = 36;
- *             } else {
- *                 id -= 1 * 4 * 9;
- *                 ...
- *             }
- *             transpose_5(id0, id1, id2, stage_memory, b0, b1, b2, b3);  a stage: the kernel, made a function
- *         } else if ((id -= 1 * 4 * 9 + 1 * 2) < 1 * ((1 * a0 + 0) / 1)) {  a0: the samples
+ *         if (id < 1 * 4 * 9) {                                   work-groups of a stage, and the call of its function
+ *             transpose_5(id / (1) % 4, id / (1 * 4) % 9, 0, stage_memory, a1, a2, 32, 36);
+ *         } else if ((id -= 1 * 4 * 9) < 1 * ((1 * a0 + 0) / 1)) {  a0: the samples
  *             gather_7(0, id / (1) % ((1 * a0 + 0) / 1), 0, stage_memory, a5, a6, a7, 784, a8);
  *         }
  *     }
@@ -133,31 +123,16 @@ static double group_work(const struct ink_launches *list, const struct ink_launc
     return ink_stages_work(list, launch, batch) / (double)(groups[0] * groups[1] * groups[2]);
 }
 
-/* Moves a stage to an earlier place. */
-static void move(struct ink_launch *stages, int from, int to)
-{
-    struct ink_launch stage = stages[from];
-    memmove(&stages[to + 1], &stages[to], (size_t)(from - to) * sizeof stage);
-    stages[to] = stage;
-}
-
-/* Puts stages with less work in a work-group first, and behind each those of the same code. */
+/* Puts stages with less work in a work-group first. */
 static void sort(const struct ink_launches *list, struct ink_launch *bundle, int batch)
 {
     struct ink_launch *stages = bundle->stages;
-    int count = bundle->stage_count;
-    for (int m = 1; m < count; m++) {
+    for (int m = 1; m < bundle->stage_count; m++) {
+        struct ink_launch stage = stages[m];
         int to = m;
-        while (to > 0 && group_work(list, &stages[to - 1], batch) > group_work(list, &stages[m], batch))
-            to--;
-        move(stages, m, to);
-    }
-    for (int m = 1; m < count; m++) {
-        int from = m;
-        while (from < count && !ink_launch_shares_code(&stages[m - 1], &stages[from]))
-            from++;
-        if (from < count)
-            move(stages, from, m);
+        for (; to > 0 && group_work(list, &stages[to - 1], batch) > group_work(list, &stage, batch); to--)
+            stages[to] = stages[to - 1];
+        stages[to] = stage;
     }
 }
 
@@ -253,86 +228,30 @@ static struct division divide(const struct ink_launch *bundle, const struct ink_
     return division;
 }
 
-static bool same_types(const struct ink_launch *a, const struct ink_launch *b)
-{
-    bool same = a->argument_count == b->argument_count;
-    for (int i = 0; i < a->argument_count && same; i++)
-        same = strcmp(ink_stages_type(&a->arguments[i]), ink_stages_type(&b->arguments[i])) == 0;
-    return same;
-}
-
-/* Behind the stages from first on that have one code. */
-static int end_of_code(const struct ink_launch *bundle, int first, int last)
-{
-    const struct ink_launch *stages = bundle->stages;
-    int end = first + 1;
-    while (end < last && ink_launch_shares_code(&stages[first], &stages[end]) && same_types(&stages[first], &stages[end]))
-        end++;
-    return end;
-}
-
 void ink_bundle_write_count(struct ink_text *text, const struct ink_launch *bundle, int s, int end)
 {
     for (int m = s; m < end; m++)
         ink_text_add(text, "%s%s", m > s ? " + " : "", divide(bundle, &bundle->stages[m]).groups);
 }
 
-/* Stages s to end - 1, which share their code: a single call, as compilers put all that it does in its place. */
-static void write_shared(struct ink_text *text, const struct ink_launch *bundle, int s, int end, int first)
+void ink_bundle_write_group(struct ink_text *text, const struct ink_launch *bundle, int s, int end)
 {
-    const struct ink_launch *stage = &bundle->stages[s];
-    ink_text_add(text, "        int id0, id1, id2;\n");
-    for (int a = 0; a < stage->argument_count; a++)
-        ink_text_add(text, "        %s b%d;\n", ink_stages_type(&stage->arguments[a]), a);
     for (int m = s; m < end; m++) {
-        struct division division = divide(bundle, &bundle->stages[m]);
-        if (m == s)
-            ink_text_add(text, "        if (id < %s) {\n", division.groups);
-        else if (m < end - 1)
-            ink_text_add(text, "        } else if ((id -= %s) < %s) {\n", divide(bundle, &bundle->stages[m - 1]).groups, division.groups);
+        if (m > s)
+            ink_text_add(text, "    } else if ((id -= %s) < ", divide(bundle, &bundle->stages[m - 1]).groups);
         else
-            ink_text_add(text, "        } else {\n            id -= %s;\n", divide(bundle, &bundle->stages[m - 1]).groups);
-        for (int d = 0; d < 3; d++)
-            ink_text_add(text, "            id%d = %s;\n", d, division.ids[d]);
-        for (int a = 0; a < stage->argument_count; a++) {
-            ink_text_add(text, "            b%d = ", a);
-            ink_stages_write_value(text, bundle, &bundle->stages[m].arguments[a]);
-            ink_text_add(text, ";\n");
-        }
-    }
-    ink_text_add(text, "        }\n        %s_%d(id0, id1, id2, stage_memory", stage->kernel, first + ink_stages_code(bundle, s));
-    for (int a = 0; a < stage->argument_count; a++)
-        ink_text_add(text, ", b%d", a);
-    ink_text_add(text, ");\n");
-}
-
-void ink_bundle_write_group(struct ink_text *text, const struct ink_launch *bundle, int s, int last, int first)
-{
-    for (int begin = s, before = s, end; s < last; before = s, s = end) {
-        end = end_of_code(bundle, s, last);
-        if (s > begin) {
-            ink_text_add(text, "    } else if ((id -= ");
-            ink_bundle_write_count(text, bundle, before, s);
-            ink_text_add(text, ") < ");
-        } else {
             ink_text_add(text, "    if (id < ");
-        }
-        ink_bundle_write_count(text, bundle, s, end);
-        ink_text_add(text, ") {\n        ");
-        if (end > s + 1)
-            write_shared(text, bundle, s, end, first);
-        else {
-            struct division division = divide(bundle, &bundle->stages[s]);
-            ink_stages_write_call(text, bundle, s, first, (const char *const[]){division.ids[0], division.ids[1], division.ids[2]});
-        }
+        struct division division = divide(bundle, &bundle->stages[m]);
+        ink_text_add(text, "%s) {\n        ", division.groups);
+        ink_stages_write_call(text, bundle, m, (const char *const[]){division.ids[0], division.ids[1], division.ids[2]});
     }
     ink_text_add(text, "    }\n");
 }
 
-void ink_bundle_write(struct ink_text *text, const struct ink_launch *bundle, int first, int instance)
+void ink_bundle_write(struct ink_text *text, const struct ink_launch *bundle, int instance)
 {
     ink_stages_write_head(text, bundle, instance);
     ink_text_add(text, "    int id = get_global_id(0);\n");
-    ink_bundle_write_group(text, bundle, 0, bundle->stage_count, first);
+    ink_bundle_write_group(text, bundle, 0, bundle->stage_count);
     ink_text_add(text, "}\n");
 }

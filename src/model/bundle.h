@@ -13,11 +13,11 @@
 ink_status ink_bundle(struct ink_launches *list, int batch, bool gradients_at_once);
 
 /* Adds the number of work-groups of the stages s to end - 1 of a launch, an expression, and what the one of them whose number is in the
- * variable id does; id is changed. first: as below. */
+ * variable id does; id is changed. */
 void ink_bundle_write_count(struct ink_text *text, const struct ink_launch *bundle, int s, int end);
-void ink_bundle_write_group(struct ink_text *text, const struct ink_launch *bundle, int s, int end, int first);
+void ink_bundle_write_group(struct ink_text *text, const struct ink_launch *bundle, int s, int end);
 
-/* Adds the kernel bundle_<instance> of a launch with stages, whose functions stand before it and have the instances from first on. */
-void ink_bundle_write(struct ink_text *text, const struct ink_launch *bundle, int first, int instance);
+/* Adds the kernel bundle_<instance> of a launch with stages. */
+void ink_bundle_write(struct ink_text *text, const struct ink_launch *bundle, int instance);
 
 #endif

@@ -1,10 +1,9 @@
 /* Making chains, and their kernels; see chain.h and stages.h.
  *
- *     SOLO_KERNEL(chain)(int a0, __global void *a1, __global void *a2, __global void *a3, __global void *a4)
+ *     __kernel void chain_8(int a0, __global void *a1, __global void *a2, __global void *a3, __global void *a4)
  *     {
- *         __local float stage_memory[...];                                   the most that a stage takes
  *         for (int id1 = 0; id1 < ((1 * a0 + 0) / 1); id1++)                 work-items of the launch, a0 being the samples
- *             gather_5(0, id1, 0, stage_memory, a1, ..., a2, 784, ...);     a stage: the kernel, made a function
+ *             gather_5(0, id1, 0, stage_memory, a1, ..., a2, 784, ...);     a stage: the call of its function
  *         for (int id0 = 0; id0 < 2; id0++)
  *             forward_6(id0, 0, 0, stage_memory, a2, a3, a4);                reads what the one before wrote
  *     }
@@ -89,7 +88,7 @@ ink_status ink_chain(struct ink_launches *list, int batch)
 }
 
 /* A stage's function, called for each work-item in turn, the last dimension outermost; of those that go by samples for those of the block. */
-static void write_stage(struct ink_text *text, const struct ink_launch *whole, int s, int first)
+static void write_stage(struct ink_text *text, const struct ink_launch *whole, int s)
 {
     const struct ink_launch *stage = &whole->stages[s];
     const char *ids[3] = {"0", "0", "0"};
@@ -108,7 +107,7 @@ static void write_stage(struct ink_text *text, const struct ink_launch *whole, i
             ink_text_add(text, " NO_UNROLL for (int id%d = 0; id%d < %s; id%d++)", d, d, groups.text, d);
     }
     ink_text_add(text, " ");
-    ink_stages_write_call(text, whole, s, first, ids);
+    ink_stages_write_call(text, whole, s, ids);
 }
 
 void ink_chain_write_count(struct ink_text *text, const struct ink_launch *whole, int s)
@@ -117,17 +116,17 @@ void ink_chain_write_count(struct ink_text *text, const struct ink_launch *whole
     ink_text_add(text, "%s", ink_stages_groups(whole, &blocks).text);
 }
 
-void ink_chain_write_group(struct ink_text *text, const struct ink_launch *whole, int s, int end, int first)
+void ink_chain_write_group(struct ink_text *text, const struct ink_launch *whole, int s, int end)
 {
     for (; s < end; s++)
-        write_stage(text, whole, s, first);
+        write_stage(text, whole, s);
 }
 
-void ink_chain_write(struct ink_text *text, const struct ink_launch *chain, int first, int instance)
+void ink_chain_write(struct ink_text *text, const struct ink_launch *chain, int instance)
 {
     ink_stages_write_head(text, chain, instance);
     if (chain->block)
         ink_text_add(text, "    int id = get_global_id(0);\n");
-    ink_chain_write_group(text, chain, 0, chain->stage_count, first);
+    ink_chain_write_group(text, chain, 0, chain->stage_count);
     ink_text_add(text, "}\n");
 }

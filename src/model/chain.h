@@ -23,11 +23,11 @@ ink_status ink_chain_blocks(struct ink_launches *list, const struct ink_device *
 void ink_chain_name(struct ink_launch *chain);
 
 /* Adds the number of blocks of the chain whose stages begin with stage s of a launch, an expression, and what stages s to end - 1, a chain,
- * do for the block whose number is in the variable id. first: as below. */
+ * do for the block whose number is in the variable id. */
 void ink_chain_write_count(struct ink_text *text, const struct ink_launch *whole, int s);
-void ink_chain_write_group(struct ink_text *text, const struct ink_launch *whole, int s, int end, int first);
+void ink_chain_write_group(struct ink_text *text, const struct ink_launch *whole, int s, int end);
 
-/* Adds the kernel chain_<instance> of a launch with stages, whose functions stand before it and have the instances from first on. */
-void ink_chain_write(struct ink_text *text, const struct ink_launch *chain, int first, int instance);
+/* Adds the kernel chain_<instance> of a launch with stages. */
+void ink_chain_write(struct ink_text *text, const struct ink_launch *chain, int instance);
 
 #endif

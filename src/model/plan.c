@@ -1,5 +1,6 @@
 /* Making a plan and running it; see plan.h. */
 #include "model/plan_data.h"
+#include "model/program.h"
 #include "model/relay.h"
 
 #include <math.h>

@@ -1,8 +1,7 @@
 /* Making relays, and their kernels; see relay.h, stages.h and cl/relay.cl.
  *
- *     SOLO_KERNEL(relay)(__global void *a0, int a1, int a2, int a3, __global void *a4, ...)      the counters, and which legs to do
+ *     __kernel void relay_8(__global void *a0, int a1, int a2, int a3, __global void *a4, ...)      the counters, and which legs to do
  *     {
- *         __local float stage_memory[...];
  *         LEG(a0, 0, 0, 1 * ((1 * a3 + 0) / 1))                                     its work-groups, not backwards
  *             int id = at;                                                          as in a bundle or a chain
  *             ...
@@ -26,16 +25,12 @@ static bool can(const struct ink_launch *launch)
     return launch->joint == INK_BUNDLE || (launch->joint == INK_CHAIN && launch->block) || (launch->joint == INK_ALONE && ink_stages_can(launch));
 }
 
-/* What a leg consists of: the stages of a bundle or a chain, or the launch itself. */
-static const struct ink_launch *stages_of(const struct ink_launch *leg) { return leg->stages ? leg->stages : leg; }
-static int count_of(const struct ink_launch *leg) { return leg->stages ? leg->stage_count : 1; }
-
 /* Adds what a leg brings to the arguments; false, and nothing added, where that is too much. */
-static bool take(struct ink_launch *relay, const struct ink_launch *leg)
+static bool take(struct ink_launch *relay, struct ink_launch *leg)
 {
     int before = relay->argument_count;
-    for (int s = 0; s < count_of(leg); s++)
-        if (!ink_stages_take(relay, &stages_of(leg)[s])) {
+    for (int s = 0; s < ink_stages_count(leg); s++)
+        if (!ink_stages_take(relay, &ink_stages_of(leg)[s])) {
             relay->argument_count = before;
             return false;
         }
@@ -48,7 +43,7 @@ static int measure(const struct ink_launches *list, int first, struct ink_launch
     int end = first;
     *stages = 0;
     while (end < list->count && end - first < INK_RELAY_LEGS && can(&list->launches[end]) && take(relay, &list->launches[end])) {
-        *stages += count_of(&list->launches[end]);
+        *stages += ink_stages_count(&list->launches[end]);
         end++;
     }
     return end - first;
@@ -75,8 +70,8 @@ static ink_status put(struct ink_launches *list, int first, int legs, int stages
         struct ink_launch *leg = &list->launches[first + l];
         int at = relay->stage_count;
         bool goes = goes_through_samples(leg);
-        relay->stage_count += count_of(leg);
-        memcpy(&relay->stages[at], stages_of(leg), (size_t)count_of(leg) * sizeof *leg);
+        relay->stage_count += ink_stages_count(leg);
+        memcpy(&relay->stages[at], ink_stages_of(leg), (size_t)ink_stages_count(leg) * sizeof *leg);
         free(leg->stages);
         for (int s = at; s < relay->stage_count; s++) {
             relay->stages[s].leg = l;
@@ -109,7 +104,7 @@ ink_status ink_relay(struct ink_launches *list, unsigned groups)
     return list->status;
 }
 
-void ink_relay_write(struct ink_text *text, const struct ink_launch *relay, int first, int instance)
+void ink_relay_write(struct ink_text *text, const struct ink_launch *relay, int instance)
 {
     int legs = 0;
     ink_stages_write_head(text, relay, instance);
@@ -124,9 +119,9 @@ void ink_relay_write(struct ink_text *text, const struct ink_launch *relay, int 
             ink_bundle_write_count(text, relay, s, end);
         ink_text_add(text, ")\n    int id = at;\n");
         if (chain)
-            ink_chain_write_group(text, relay, s, end, first);
+            ink_chain_write_group(text, relay, s, end);
         else
-            ink_bundle_write_group(text, relay, s, end, first);
+            ink_bundle_write_group(text, relay, s, end);
         ink_text_add(text, "    LEG_END(a0, %d)\n", legs);
     }
     ink_text_add(text, "    RELAY_END(a0, %d)\n}\n", legs);

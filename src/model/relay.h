@@ -19,7 +19,7 @@ enum { INK_RELAY_LEGS = 10, INK_RELAY_SHARES = 8, INK_RELAY_BYTES = ((INK_RELAY_
  * been taken by another that runs. For a training step in CPU style, on a device whose own style that is. */
 ink_status ink_relay(struct ink_launches *list, unsigned groups);
 
-/* Adds the kernel relay_<instance> of a launch with stages, whose functions stand before it and have the instances from first on. */
-void ink_relay_write(struct ink_text *text, const struct ink_launch *relay, int first, int instance);
+/* Adds the kernel relay_<instance> of a launch with stages. */
+void ink_relay_write(struct ink_text *text, const struct ink_launch *relay, int instance);
 
 #endif

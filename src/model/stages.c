@@ -1,5 +1,7 @@
 /* Making launches stages of one, and the calls in its kernel; see stages.h. Its arguments are the values and scalars of its stages, each
- * once, a0 the samples of the step where no stage names that before; other numbers are written into the text. */
+ * once, a0 the samples of the step where no stage names that before; other numbers are written into the text. Its local memory comes as an
+ * argument too: PoCL takes that for what a kernel declares, and fails where compilers have put such an address into a function. It points
+ * to vectors for their alignment. */
 #include "model/stages.h"
 
 #include <stdio.h>
@@ -13,7 +15,7 @@ bool ink_stages_can(const struct ink_launch *launch)
     for (int d = 0; d < 3; d++)
         if (launch->range[d].local > 1)
             return false;
-    return !launch->call;
+    return !launch->call && !launch->grouped;
 }
 
 double ink_stages_work(const struct ink_launches *list, const struct ink_launch *launch, int batch)
@@ -80,7 +82,7 @@ static bool is_float(enum ink_scalar scalar)
            scalar == INK_BATCH_WEIGHT;
 }
 
-const char *ink_stages_type(const struct ink_argument *argument)
+static const char *type_of(const struct ink_argument *argument)
 {
     switch (argument->kind) {
     case INK_ARG_INT: return "int";
@@ -92,11 +94,13 @@ const char *ink_stages_type(const struct ink_argument *argument)
 
 void ink_stages_write_head(struct ink_text *text, const struct ink_launch *whole, int instance)
 {
-    ink_text_add(text, "#undef INSTANCE\n#define INSTANCE %d\nSOLO_KERNEL(%s)(", instance, whole->kernel);
+    ink_text_add(text, "__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void %s_%d(", whole->kernel, instance);
     for (int a = 0; a < whole->argument_count; a++)
-        ink_text_add(text, "%s%s%s a%d", a ? ", " : "", ink_stages_type(&whole->arguments[a]),
-                     whole->joint == INK_BUNDLE && ink_argument_is_value(&whole->arguments[a]) ? "restrict" : "", a);
-    ink_text_add(text, ")\n{\n    __local float stage_memory[%zu] __attribute__((aligned(64)));\n", whole->local_floats ? whole->local_floats : 1);
+        ink_text_add(text, "%s%s a%d", a ? ", " : "", type_of(&whole->arguments[a]), a);
+    if (whole->local_floats)
+        ink_text_add(text, ", __local float16 *memory)\n{\n    __local float *stage_memory = (__local float *)memory;\n");
+    else
+        ink_text_add(text, ")\n{\n    __local float *stage_memory = 0;\n");
 }
 
 bool ink_stages_many(const struct ink_range *range) { return range->items_per_group && (range->sample_items || ink_range_groups(range, 0) > 1); }
@@ -112,15 +116,7 @@ struct ink_stage_groups ink_stages_groups(const struct ink_launch *whole, const 
     return groups;
 }
 
-int ink_stages_code(const struct ink_launch *whole, int stage)
-{
-    int first = 0;
-    while (first < stage && !ink_launch_shares_code(&whole->stages[first], &whole->stages[stage]))
-        first++;
-    return first;
-}
-
-void ink_stages_write_value(struct ink_text *text, const struct ink_launch *whole, const struct ink_argument *argument)
+static void write_value(struct ink_text *text, const struct ink_launch *whole, const struct ink_argument *argument)
 {
     if (argument->kind == INK_ARG_INT)
         ink_text_add(text, "%d", argument->as.i);
@@ -130,13 +126,22 @@ void ink_stages_write_value(struct ink_text *text, const struct ink_launch *whol
         ink_text_add(text, "a%d", find(whole, argument));
 }
 
-void ink_stages_write_call(struct ink_text *text, const struct ink_launch *whole, int stage, int first, const char *const ids[3])
+void ink_stages_write_call(struct ink_text *text, const struct ink_launch *whole, int stage, const char *const ids[3])
 {
     const struct ink_launch *launch = &whole->stages[stage];
-    ink_text_add(text, "%s_%d(%s, %s, %s, stage_memory", launch->kernel, first + ink_stages_code(whole, stage), ids[0], ids[1], ids[2]);
+    ink_text_add(text, "%s_%d(%s, %s, %s, stage_memory", launch->kernel, launch->function, ids[0], ids[1], ids[2]);
     for (int a = 0; a < launch->argument_count; a++) {
         ink_text_add(text, ", ");
-        ink_stages_write_value(text, whole, &launch->arguments[a]);
+        write_value(text, whole, &launch->arguments[a]);
     }
     ink_text_add(text, ");\n");
+}
+
+void ink_stages_write_alone(struct ink_text *text, const struct ink_launch *launch, int instance)
+{
+    ink_stages_write_head(text, launch, instance);
+    ink_text_add(text, "    %s_%d(get_global_id(0), get_global_id(1), get_global_id(2), stage_memory", launch->kernel, launch->function);
+    for (int a = 0; a < launch->argument_count; a++)
+        ink_text_add(text, ", a%d", a);
+    ink_text_add(text, ");\n}\n");
 }

@@ -1,12 +1,19 @@
-/* Stages: launches that are made one, their kernels becoming functions that its kernel calls. What chains, bundles and relays share. */
+/* Stages: launches that are made one, whose functions its kernel calls. What chains, bundles and relays share. */
 #ifndef INK_MODEL_STAGES_H
 #define INK_MODEL_STAGES_H
 
 #include "ops/launch.h"
 #include "util/text.h"
 
-/* True for a launch in CPU style of a kernel of ours: its work-groups are of one work-item. */
+/* True for a kernel of ours whose work-groups are of one work-item: its code is a function (SOLO_KERNEL in common.cl). */
 bool ink_stages_can(const struct ink_launch *launch);
+
+/* True for a launch whose kernel calls functions, and takes their local memory as its last argument if they have any. */
+static inline bool ink_stages_called(const struct ink_launch *launch) { return launch->stages || ink_stages_can(launch); }
+
+/* What a launch does: its stages, or itself alone. */
+static inline struct ink_launch *ink_stages_of(struct ink_launch *launch) { return launch->stages ? launch->stages : launch; }
+static inline int ink_stages_count(const struct ink_launch *launch) { return launch->stages ? launch->stage_count : 1; }
 
 /* About the operations of a launch: those it counts, by its algorithm, and what its bytes cost. */
 double ink_stages_work(const struct ink_launches *list, const struct ink_launch *launch, int batch);
@@ -28,14 +35,10 @@ struct ink_stage_groups {
 bool ink_stages_many(const struct ink_range *range);
 struct ink_stage_groups ink_stages_groups(const struct ink_launch *whole, const struct ink_range *range);
 
-/* The first stage that has the code of this one, which serves both. */
-int ink_stages_code(const struct ink_launch *whole, int stage);
+/* Adds a call of the function of a stage, for the work-item with these ids. */
+void ink_stages_write_call(struct ink_text *text, const struct ink_launch *whole, int stage, const char *const ids[3]);
 
-/* The type of an argument of a stage, "int", "float" or "__global void *", and what it is in the kernel of whole, added to text. */
-const char *ink_stages_type(const struct ink_argument *argument);
-void ink_stages_write_value(struct ink_text *text, const struct ink_launch *whole, const struct ink_argument *argument);
-
-/* Adds a call of the function of a stage, for the work-item with these ids. first: the instance of the first stage. */
-void ink_stages_write_call(struct ink_text *text, const struct ink_launch *whole, int stage, int first, const char *const ids[3]);
+/* Adds the kernel of a launch that is alone: it calls the function for its own work-item. */
+void ink_stages_write_alone(struct ink_text *text, const struct ink_launch *launch, int instance);
 
 #endif

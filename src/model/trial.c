@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "model/program.h"
 #include "util/clock.h"
 #include "util/rng.h"
 

@@ -155,7 +155,7 @@ static void end_sums(struct ink_launches *list, struct ink_launch *launch, const
         return;
     }
     struct groups groups = groups_of(call);
-    ink_define_int(list, launch, "GROUP", (long)groups.items);
+    ink_define_group(list, launch, groups.items);
     arg_sizes(list, launch, call, walk, pooled);
     ink_range_samples(launch, 0, walk->rows, walk->part_rows, groups.items);
     ink_range_fixed(launch, 1, groups.blocks, 1, 1);
@@ -173,7 +173,10 @@ static void end_channels(struct ink_launches *list, struct ink_launch *launch, c
 {
     bool groups = call->style != INK_STYLE_CPU;
     size_t items = ink_call_sum_group(call, CHANNEL_GROUP);
-    ink_define_int(list, launch, groups ? "GROUP" : "Q", groups ? (long)items : 1);
+    if (groups)
+        ink_define_group(list, launch, items);
+    else
+        ink_define_int(list, launch, "Q", 1);
     ink_define_int(list, launch, "PARTIAL", groups ? call->node->in.channels % call->vector_width != 0 : 1);
     ink_arg_int(list, launch, (int)walk->rows);
     ink_arg_int(list, launch, call->node->in.channels);

@@ -112,6 +112,12 @@ void ink_redefine_int(struct ink_launch *launch, const char *name, long value)
             snprintf(launch->defines[d].text, sizeof launch->defines[d].text, value < 0 ? "(%ld)" : "%ld", value);
 }
 
+void ink_define_group(struct ink_launches *list, struct ink_launch *launch, size_t items)
+{
+    ink_define_int(list, launch, "GROUP", (long)items);
+    launch->grouped = true;
+}
+
 void ink_define_float(struct ink_launches *list, struct ink_launch *launch, const char *name, float value)
 {
     char text[INK_DEFINE_BYTES];
@@ -169,6 +175,7 @@ void ink_range_items(struct ink_launches *list, struct ink_launch *launch, enum 
     ink_define_int(list, launch, "LOCAL", (long)local);
     launch->range[0] = (struct ink_range){sample_items, fixed_items, items * local, local};
     launch->items_per_item = items;
+    launch->grouped = local > 1;
 }
 
 size_t ink_range_whole(size_t sample_items, size_t items)

@@ -121,13 +121,16 @@ struct ink_launch {
     int argument_count;
     struct ink_range range[3]; /* zeroed dimensions have one group of one */
     bool by_samples;           /* see ink_launch_samples */
+    bool grouped;              /* its kernel is one of groups of several work-items, even where a device allows but one: set by
+                                  ink_define_group and ink_range_items */
     size_t items_per_item;     /* set by ink_range_items: items of a work-item; its groups may be made smaller. Else 0 */
     double sample_flops, fixed_flops; /* direct-algorithm floating-point operations: sample_flops * n + fixed_flops */
     double speedup;            /* operations of the direct algorithm for each that it does, about; 0 stands for 1 */
-    size_t local_floats;       /* of local memory, for a kernel that can be a stage with it (STAGE in common.cl) */
+    size_t local_floats;       /* of local memory, for a SOLO_KERNEL (common.cl), or the most that a stage takes */
     enum ink_joint joint;      /* whether it is several in one, and how */
     struct ink_launch *stages; /* those; from malloc(), freed with the list; NULL: it is alone */
     int stage_count;
+    int function;              /* of a launch whose work-groups are of one work-item: the number of its function in the program text */
     int leg;                   /* of a stage of a relay */
     bool backwards;            /* of such a stage: its leg takes the last work-group first */
     int block;                 /* of a chain, and of its stages: samples that a work-group takes; 0: all of the batch */
@@ -158,6 +161,8 @@ struct ink_launch *ink_launch_add(struct ink_launches *list, const char *source,
 /* #define name value, in front of this launch's copy of the source. Launches with equal source and defines share a copy. */
 void ink_define_int(struct ink_launches *list, struct ink_launch *launch, const char *name, long value);
 void ink_redefine_int(struct ink_launch *launch, const char *name, long value); /* where it has that define */
+/* GROUP of a GROUP_KERNEL (common.cl): so many work-items to a group. */
+void ink_define_group(struct ink_launches *list, struct ink_launch *launch, size_t items);
 void ink_define_float(struct ink_launches *list, struct ink_launch *launch, const char *name, float value);
 void ink_define_text(struct ink_launches *list, struct ink_launch *launch, const char *name, const char *text);
 

@@ -159,7 +159,7 @@ void ink_emit_reduce(struct ink_launches *list, const struct ink_call *call, ink
     size_t group = ink_call_sum_group(call, GROUP), parts = (size_t)((call->batch + samples - 1) / samples), rows = 1;
     while (rows < ROWS && rows < group && rows * PARTS_EACH < parts && vectors * rows < BUSY_ITEMS)
         rows *= 2;
-    ink_define_int(list, launch, "GROUP", (long)group);
+    ink_define_group(list, launch, group);
     ink_define_int(list, launch, "ROWS", (long)rows);
     ink_define_int(list, launch, "PARTIAL", count % (size_t)call->vector_width != 0);
     ink_range_fixed(launch, 0, vectors, group / rows, group);

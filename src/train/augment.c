@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "data/dataset.h"
-#include "model/bind.h"
+#include "model/program.h"
 #include "ops/op.h"
 
 enum { LARGEST_BATCH = 128 };

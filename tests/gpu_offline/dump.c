@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/bind.h"
+#include "model/program.h"
 #include "model/lower.h"
 #include "util/file.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/bind.h"
+#include "model/program.h"
 #include "suite.h"
 #include "util/rng.h"
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/bind.h"
+#include "model/program.h"
 #include "ops/op_case.h"
 #include "suite.h"
 #include "util/rng.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/bind.h"
+#include "model/program.h"
 #include "ops/op_case.h"
 #include "reference.h"
 #include "suite.h"

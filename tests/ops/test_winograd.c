@@ -197,6 +197,7 @@ static struct ink_launches pass_on_cores(const struct op_case *c, enum ink_pass 
 START_TEST(sums_do_not_depend_on_the_number_of_cores)
 {
     struct op_case c = {.in = {14, 14, 32}, .layer = {.op = "conv", .units = 64, .filter_height = 3, .filter_width = 3}, .batch = 32};
+    test_device()->info.local_bytes = 1 << 20;
     for (enum ink_pass pass = INK_FORWARD; pass < INK_PASSES; pass++) {
         struct ink_launches lists[2] = {pass_on_cores(&c, pass, 1), pass_on_cores(&c, pass, 64)};
         ck_assert_int_eq(lists[0].count, lists[1].count);
