@@ -6,6 +6,7 @@
  * set aside. */
 #include "model/tune.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ enum { MOST_CANDIDATES = 48, ROUNDS = 7, MOST_CHAIN = 64, MOST_ATTEMPTS = 2 };
 static const double run_seconds = 30;     /* drivers finish a kernel at its first run, which can take seconds */
 static const double chain_seconds = 0.01; /* of runs that are timed together */
 static const double hopeless = 4;         /* so many times the fastest first time: not timed again */
+static const double clearly = 0.95;       /* of the guess's time, in the median of rounds */
 
 struct collector {
     const struct ink_lowering *how;
@@ -108,7 +110,7 @@ struct runner {
     struct ink_candidate candidate;
     struct ink_trial trial;
     double times[ROUNDS];
-    bool right;                  /* built and checked */
+    bool right, timed;           /* built and checked; in the contest */
     int chain;
 };
 
@@ -208,6 +210,42 @@ static int ascending(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
+static double median_of(const double times[ROUNDS])
+{
+    double sorted[ROUNDS];
+    memcpy(sorted, times, sizeof sorted);
+    qsort(sorted, ROUNDS, sizeof *sorted, ascending);
+    return sorted[ROUNDS / 2];
+}
+
+/* Of those timed, the fastest. The guess is given up only for one that is clearly faster, in nearly every round: of many that are about as fast
+ * the luckiest would win, and what is a little faster alone need not be so within a step, whose caches it shares. */
+static struct runner *winner(struct tuning *t)
+{
+    const struct ink_choice *guessed = &t->call->guess;
+    struct runner *guess = NULL, *best = NULL;
+    for (int i = 0; i < t->count; i++) {
+        struct runner *r = &t->runners[i];
+        if (r->timed && r->candidate.algorithm == guessed->algorithm && r->candidate.variant == guessed->variant)
+            guess = r;
+    }
+    double least = guess ? clearly : INFINITY;
+    for (int i = 0; i < t->count; i++) {
+        struct runner *r = &t->runners[i];
+        double shares[ROUNDS];
+        int faster = 0;
+        for (int round = 0; round < ROUNDS; round++) {
+            shares[round] = guess ? r->times[round] / guess->times[round] : r->times[round];
+            faster += shares[round] < 1;
+        }
+        if (r->timed && (!guess || faster >= ROUNDS - 1) && median_of(shares) < least) {
+            best = r;
+            least = median_of(shares);
+        }
+    }
+    return best ? best : guess;
+}
+
 /* Times the right ones in turns and chooses. */
 static ink_status contest(struct tuning *t)
 {
@@ -217,13 +255,14 @@ static ink_status contest(struct tuning *t)
             best = &t->runners[i];
     if (!best)
         return INK_OK;
-    double first = best->trial.seconds;
+    for (int i = 0; i < t->count; i++)
+        t->runners[i].timed = t->runners[i].right && t->runners[i].trial.seconds <= hopeless * best->trial.seconds;
     for (int round = -1; round < ROUNDS; round++) /* the first is for warming up */
         for (int i = 0; i < t->count; i++) {
             struct runner *r = &t->runners[i];
             double seconds = 0;
             bool hung = false;
-            if (!r->right || r->trial.seconds > hopeless * first)
+            if (!r->timed)
                 continue;
             ink_status status = ink_candidate_run(&r->candidate, r->chain, limit_of(t), &hung, &seconds);
             if (hung) {
@@ -234,18 +273,14 @@ static ink_status contest(struct tuning *t)
             if (round >= 0)
                 r->times[round] = seconds;
         }
-    best = NULL;
     for (int i = 0; i < t->count; i++) {
         struct runner *r = &t->runners[i];
-        if (!r->right || r->trial.seconds > hopeless * first)
+        if (!r->timed)
             continue;
-        qsort(r->times, ROUNDS, sizeof *r->times, ascending);
-        r->trial.seconds = r->times[ROUNDS / 2];
+        r->trial.seconds = median_of(r->times);
         INK_TRY(note(t, r, INK_RIGHT, ""));
-        if (!best || r->trial.seconds < best->trial.seconds)
-            best = r;
     }
-    return note(t, best, INK_CHOSEN, "");
+    return note(t, winner(t), INK_CHOSEN, "");
 }
 
 ink_status ink_tune_call(struct ink_device *device, struct ink_choices *choices, const struct ink_tuned_call *call,

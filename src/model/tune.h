@@ -24,7 +24,8 @@ struct ink_tune_limits {
     void *user;
 };
 
-/* Builds, checks and times every candidate of a call that is not set aside, and chooses; does nothing where one is chosen. What
+/* Builds, checks and times every candidate of a call that is not set aside, and chooses the fastest, or the guess where none is clearly faster
+ * (by 5 % in the median of 7 rounds, and in all of them but one); does nothing where one is chosen. What
  * is found is in the table after each step. *lost: a candidate does not return, and with it the device is lost to this process, which
  * should end and have another go on. Out of time, no choice is made. Fails only for what is no candidate's fault. */
 ink_status ink_tune_call(struct ink_device *device, struct ink_choices *choices, const struct ink_tuned_call *call,

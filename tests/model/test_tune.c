@@ -75,6 +75,27 @@ static void emit_broken(struct ink_launches *list, const struct ink_call *call)
 static void emit_varied(struct ink_launches *list, const struct ink_call *call) { (call->variant == 1 ? emit_direct : emit_slow)(list, call); }
 static int three(const struct ink_call *call) { (void)call; return 3; }
 
+/* Variant 1 is a hundredth faster than variant 0, variant 2 by half. */
+static ink_status nap(const struct ink_launch *launch, struct ink_device *device, cl_command_queue queue, const cl_mem *buffers, int n)
+{
+    const struct timespec time = {0, *(const long *)launch->call_data};
+    (void)device, (void)queue, (void)buffers, (void)n;
+    nanosleep(&time, NULL);
+    return INK_OK;
+}
+
+static void emit_napping(struct ink_launches *list, const struct ink_call *call)
+{
+    static const long naps[] = {40000000, 39600000, 20000000};
+    emit_with(list, call, nap);
+    long *own = malloc(sizeof *own);
+    ck_assert(own);
+    *own = naps[call->variant];
+    list->launches[list->count - 1].call_data = own;
+}
+
+static int two(const struct ink_call *call) { (void)call; return 2; }
+
 static bool wide_only(const struct ink_call *call) { return call->node->out.channels > 1000; }
 
 static const struct ink_algorithm planted[] = {
@@ -128,6 +149,31 @@ static void count_tried(const struct ink_tuned_call *call, const char *algorithm
     (void)call, (void)algorithm, (void)variant, (void)user;
     tried++;
 }
+
+/* The guess stays where another is but a little faster, and goes where one is by far; without a guess among them the fastest wins. */
+START_TEST(the_guess_is_given_up_for_what_is_clearly_faster)
+{
+    static const struct ink_algorithm close[] = {{"napping", INK_STYLE_AUTO, NULL, emit_napping, .variants = two}, {0}},
+                                      far[] = {{"napping", INK_STYLE_AUTO, NULL, emit_napping, .variants = three}, {0}};
+    const struct {
+        const struct ink_algorithm *algorithms, *guess;
+        int wins;
+    } cases[] = {{close, close, 0}, {far, far, 2}, {far, NULL, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ink_tuned_call *call = call_of(cases[i].algorithms);
+        struct ink_tune_limits limits = {.until = INFINITY};
+        struct ink_choices choices;
+        bool lost;
+        call->guess = (struct ink_choice){cases[i].guess, 0};
+        begin(&choices);
+        ck_ok(ink_tune_call(test_device(), &choices, call, &limits, &lost));
+        for (int v = 0; v < (cases[i].algorithms == far ? 3 : 2); v++)
+            expect(&choices, call->key, "napping", v, v == cases[i].wins ? INK_CHOSEN : INK_RIGHT, "");
+        ink_choices_free(&choices);
+        ink_model_destroy(&model);
+    }
+}
+END_TEST
 
 START_TEST(the_fastest_right_candidate_wins)
 {
@@ -394,6 +440,7 @@ START_TEST(a_tuned_model_uses_its_choices)
 }
 END_TEST
 
-int main(void) RUN_SUITE("tune", the_fastest_right_candidate_wins, one_that_hangs_is_set_aside, one_that_ends_its_process_twice_is_set_aside,
-                         foreign_ones_are_passed_over, without_time_nothing_is_chosen, a_damaged_table_is_set_aside, calls_that_differ_have_keys_that_differ,
+int main(void) RUN_SUITE("tune", the_fastest_right_candidate_wins, the_guess_is_given_up_for_what_is_clearly_faster,
+                         one_that_hangs_is_set_aside, one_that_ends_its_process_twice_is_set_aside, foreign_ones_are_passed_over,
+                         without_time_nothing_is_chosen, a_damaged_table_is_set_aside, calls_that_differ_have_keys_that_differ,
                          a_tuned_model_uses_its_choices)
