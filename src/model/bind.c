@@ -96,9 +96,10 @@ ink_status ink_bound_kernels(struct ink_bound *bound, cl_program program)
                 code = clSetKernelArg(bound->kernels[i], (cl_uint)a, sizeof argument->as.i, &argument->as);
             INK_TRY(ink_cl_check(bound->device, code, "clSetKernelArg", launch->label));
         }
+        code = CL_SUCCESS;
         if (ink_stages_called(launch) && launch->local_floats)
-            INK_TRY(ink_cl_check(bound->device, clSetKernelArg(bound->kernels[i], (cl_uint)launch->argument_count, launch->local_floats * sizeof(cl_float), NULL),
-                                 "clSetKernelArg", launch->label));
+            code = clSetKernelArg(bound->kernels[i], (cl_uint)launch->argument_count, launch->local_floats * sizeof(cl_float), NULL);
+        INK_TRY(ink_cl_check(bound->device, code, "clSetKernelArg", launch->label));
     }
     return INK_OK;
 }
