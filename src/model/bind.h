@@ -7,7 +7,7 @@
 #include "util/crowd.h"
 
 /* A list of launches on its way to the device, and there. Zero it, set the first four, then call in this order:
- * ink_bound_place, ink_program_text on all lists together, a build, ink_bound_kernels, ink_bound_arguments. */
+ * ink_bound_place, ink_program_text on all lists together, a build, ink_bound_kernels, ink_bound_storage. */
 struct ink_bound {
     struct ink_device *device;
     struct ink_launches *list;

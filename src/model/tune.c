@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "device/measure.h"
 #include "model/trial.h"
 #include "util/clock.h"
 
@@ -204,18 +205,11 @@ static ink_status try_candidate(struct tuning *t, struct runner *r)
     return note(t, r, INK_RIGHT, "");
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right;
-}
-
 static double median_of(const double times[ROUNDS])
 {
     double sorted[ROUNDS];
     memcpy(sorted, times, sizeof sorted);
-    qsort(sorted, ROUNDS, sizeof *sorted, ascending);
-    return sorted[ROUNDS / 2];
+    return ink_spread_of(sorted, ROUNDS).median;
 }
 
 /* Of those timed, the fastest. The guess is given up only for one that is clearly faster, in nearly every round: of many that are about as fast
